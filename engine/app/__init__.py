@@ -1,0 +1,1 @@
+"""The application: settings, wiring, the loop and its jobs."""

@@ -1,0 +1,119 @@
+"""The loop: take an event, step, journal, commit, and only then act. Backtest, paper and live share it."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from engine.core.messages import EMPTY_STEP, BarClosed, Event, MarketEvent, Quote, Step, Tick
+from engine.core.pipeline import Pipeline
+from engine.ports import Journal, SimulatedVenue
+
+#: How many steps one transaction of a backtest holds.
+BATCH_STEPS: Final = 4_096
+
+#: Shown every step that was journaled, after its commit (or, in a batch, after it was added).
+Observer = Callable[[Event, Step], None]
+
+
+class EngineLoop:
+    """Drive one pipeline with one venue and one journal."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        venue: SimulatedVenue,
+        journal: Journal,
+        *,
+        is_durable: bool,
+        observer: Observer | None = None,
+    ) -> None:
+        """Put the parts together.
+
+        `is_durable` commits every step before its commands leave, as trading needs; otherwise whole steps are
+        committed in batches, as a backtest may: a kill then leaves a prefix of whole steps.
+        """
+        self._pipeline = pipeline
+        self._venue = venue
+        self._journal = journal
+        self._batch_steps = 1 if is_durable else BATCH_STEPS
+        self._observer = observer
+        self._appended = 0
+
+    def run(self, events: Iterable[MarketEvent]) -> None:
+        """Process market events until they end, and make everything durable."""
+        step, venue, process = self._pipeline.step, self._venue, self._keep
+        for event in events:
+            kind = event.__class__
+            if kind is BarClosed:
+                if venue.has_work(event.bar.instrument_id):  # type: ignore[union-attr]
+                    self._show(event)
+            elif (kind is Tick or kind is Quote) and venue.has_work(event.instrument_id):  # type: ignore[union-attr]
+                self._show(event)
+            result = step(event)
+            if result is not EMPTY_STEP:
+                process(event, result)
+        self._journal.commit()
+
+    def process(self, event: Event) -> Step:
+        """Process one event that is not market data, and whatever the venue answers to it."""
+        result = self._pipeline.step(event)
+        if result is not EMPTY_STEP:
+            self._keep(event, result)
+        return result
+
+    def settle(self) -> bool:
+        """Step every report that the venue has ready, until it has none; return whether there were any."""
+        any_reports = False
+        while reports := self._venue.drain():
+            any_reports = True
+            for report in reports:
+                result = self._pipeline.step(report)
+                if result is not EMPTY_STEP:
+                    self._journal_step(report, result)
+        return any_reports
+
+    def commit(self) -> None:
+        """Make everything so far durable."""
+        self._journal.commit()
+
+    def _show(self, event: MarketEvent) -> None:
+        # Reports of the open can bring orders that still belong to the open (a market exit after its legs'
+        # cancels), so the open is shown again until it yields nothing.
+        self._venue.observe_open(event)
+        while self.settle():
+            self._venue.observe_open(event)
+        self._venue.observe_rest(event)
+        self.settle()
+
+    def _keep(self, event: Event, result: Step) -> None:
+        self._journal_step(event, result)
+        if result.commands:
+            self.settle()
+
+    def _journal_step(self, event: Event, result: Step) -> None:
+        self._journal.append(event, result)
+        self._appended += 1
+        if self._appended >= self._batch_steps:
+            self._journal.commit()
+            self._appended = 0
+        for command in result.commands:
+            self._venue.send(command)
+        if self._observer is not None:
+            self._observer(event, result)
+
+
+@contextmanager
+def quiet_garbage_collector() -> Iterator[None]:
+    """Keep the collector from walking over retained facts again and again: a third of a backtest otherwise."""
+    before = gc.get_threshold()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 50)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()

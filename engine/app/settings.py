@@ -1,0 +1,190 @@
+"""Settings: `risk.yaml` as typed values. Unknown keys are refused: a typing error must not loosen a limit."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from engine.core.errors import BadInput
+from engine.core.execution.settings import Deadlines
+from engine.core.risk.limits import Limits
+from engine.core.values import SECOND_NS
+
+Fraction = Annotated[Decimal, Field(gt=0, le=1)]
+Amount = Annotated[Decimal, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+Seconds = Annotated[int, Field(ge=1, le=86_400)]
+
+_LIMITS: Final = Limits()
+_DEADLINES: Final = Deadlines()
+_DEFAULT_PLACES: Final = (
+    Path(__file__).parent / "defaults" / "risk.yaml",
+    Path(__file__).parents[2] / "risk.yaml",
+)
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SizingSection(_Section):
+    """How large a position may be."""
+
+    risk_fraction: Fraction = _LIMITS.risk_fraction
+    max_notional_fraction: Fraction = _LIMITS.max_notional_fraction
+
+
+class OrdersSection(_Section):
+    """Bounds of one order, and of their number."""
+
+    max_quantity: Amount = _LIMITS.max_order_quantity
+    max_notional: Amount = _LIMITS.max_order_notional
+    price_collar: Fraction = _LIMITS.price_collar
+    max_open: Count = _LIMITS.max_open_orders
+    max_open_entries_per_instrument: Count = _LIMITS.max_open_entries_per_instrument
+    duplicate_window_s: Annotated[int, Field(ge=0, le=86_400)] = _LIMITS.duplicate_window_ns // SECOND_NS
+    max_entries_per_session: Count = _LIMITS.max_entries_per_session
+
+
+class ExposureSection(_Section):
+    """What may be held."""
+
+    max_position_fraction: Fraction = _LIMITS.max_position_fraction
+    max_gross_fraction: Annotated[Decimal, Field(gt=0, le=4)] = _LIMITS.max_gross_exposure_fraction
+
+
+class InstrumentsSection(_Section):
+    """What may be traded."""
+
+    allowed: frozenset[str] = frozenset()
+    blocked: frozenset[str] = frozenset()
+
+
+class SessionSection(_Section):
+    """When entries may be made."""
+
+    extended_hours_entries: bool = False
+
+
+class DeadlinesSection(_Section):
+    """How long a state may wait, in seconds of session time."""
+
+    acknowledge_s: Seconds = _DEADLINES.acknowledge_ns // SECOND_NS
+    cancel_s: Seconds = _DEADLINES.cancel_ns // SECOND_NS
+    protect_s: Seconds = _DEADLINES.protect_ns // SECOND_NS
+    swap_s: Seconds = _DEADLINES.swap_ns // SECOND_NS
+    exit_s: Seconds = _DEADLINES.exit_ns // SECOND_NS
+    entry_after_close_s: Seconds = _DEADLINES.entry_after_close_ns // SECOND_NS
+    exit_attempts: Count = _DEADLINES.exit_attempts
+
+
+class RiskFile(_Section):
+    """The whole of `risk.yaml`."""
+
+    sizing: SizingSection = SizingSection()
+    daily_loss_cap: Fraction = _LIMITS.daily_loss_cap
+    max_positions: Count = _LIMITS.max_positions
+    orders: OrdersSection = OrdersSection()
+    exposure: ExposureSection = ExposureSection()
+    instruments: InstrumentsSection = InstrumentsSection()
+    session: SessionSection = SessionSection()
+    deadlines: DeadlinesSection = DeadlinesSection()
+
+    def limits(self) -> Limits:
+        """Return the gate's limits."""
+        orders = self.orders
+        return Limits(
+            risk_fraction=self.sizing.risk_fraction,
+            max_notional_fraction=self.sizing.max_notional_fraction,
+            daily_loss_cap=self.daily_loss_cap,
+            max_positions=self.max_positions,
+            max_order_quantity=orders.max_quantity,
+            max_order_notional=orders.max_notional,
+            price_collar=orders.price_collar,
+            max_position_fraction=self.exposure.max_position_fraction,
+            max_gross_exposure_fraction=self.exposure.max_gross_fraction,
+            max_open_entries_per_instrument=orders.max_open_entries_per_instrument,
+            max_open_orders=orders.max_open,
+            duplicate_window_ns=orders.duplicate_window_s * SECOND_NS,
+            max_entries_per_session=orders.max_entries_per_session,
+            allowed_symbols=self.instruments.allowed,
+            blocked_symbols=self.instruments.blocked,
+            extended_hours_entries=self.session.extended_hours_entries,
+        )
+
+    def waiting(self) -> Deadlines:
+        """Return the deadlines of waiting states."""
+        waits = self.deadlines
+        return Deadlines(
+            acknowledge_ns=waits.acknowledge_s * SECOND_NS,
+            cancel_ns=waits.cancel_s * SECOND_NS,
+            protect_ns=waits.protect_s * SECOND_NS,
+            swap_ns=waits.swap_s * SECOND_NS,
+            exit_ns=waits.exit_s * SECOND_NS,
+            entry_after_close_ns=waits.entry_after_close_s * SECOND_NS,
+            exit_attempts=waits.exit_attempts,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RiskSettings:
+    """Hold the gate's settings and which file they came from."""
+
+    limits: Limits
+    deadlines: Deadlines
+    path: Path
+    #: SHA-256 of the file's bytes, hexadecimal.
+    sha256: str
+
+
+def load_risk(path: Path | None = None) -> RiskSettings:
+    """Return the settings of a `risk.yaml`: the named one, else the working folder's, else the shipped one.
+
+    Raises BadInput for a file that cannot be read, is not YAML, or holds an unknown key or a value out of range.
+    """
+    chosen = path or _default_path()
+    try:
+        content = chosen.read_bytes()
+    except OSError as error:
+        raise BadInput(f"The risk file {chosen} cannot be read ({error.strerror}): name another with --risk.") from error
+    parsed = _parse(content, chosen)
+    return RiskSettings(
+        limits=parsed.limits(),
+        deadlines=parsed.waiting(),
+        path=chosen,
+        sha256=hashlib.sha256(content).hexdigest(),
+    )
+
+
+def _default_path() -> Path:
+    here = Path("risk.yaml")
+    return here if here.exists() else next((place for place in _DEFAULT_PLACES if place.exists()), here)
+
+
+def _parse(content: bytes, path: Path) -> RiskFile:
+    import yaml  # 15 ms that `--help` does not need
+
+    try:
+        document: Any = yaml.safe_load(content)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f", line {mark.line + 1}" if mark is not None else ""
+        raise BadInput(f"The risk file {path}{place} is not valid YAML: correct its indentation or quotes.") from error
+    try:
+        return RiskFile.model_validate(document or {})
+    except ValidationError as error:
+        raise BadInput(_sentence(error, path)) from error
+
+
+def _sentence(error: ValidationError, path: Path) -> str:
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"]) or "the document"
+    if first["type"] == "extra_forbidden":
+        return f"The risk file {path} has the unknown key {key}: remove it or correct its name (see the shipped risk.yaml)."
+    message = first["msg"][:1].lower() + first["msg"][1:]
+    return f"The risk file {path} has {key} = {first['input']!r}, but {message}: correct the value."

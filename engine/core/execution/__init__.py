@@ -1,0 +1,1 @@
+"""The execution stage: orders, brackets, and how both move."""

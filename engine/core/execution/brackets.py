@@ -1,0 +1,108 @@
+"""One bracket: the life of a position from its entry to its exit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Final
+
+from engine.core.execution.bracket_table import BRACKET_MACHINE, FINAL_STATES, BracketState, BracketTrigger
+from engine.core.execution.order_table import OrderState
+from engine.core.execution.orders import WorkingOrder
+from engine.core.messages import BracketTransitioned
+from engine.core.values import ZERO, ClientOrderId, InstrumentId, Leg, StrategyId
+
+_WORKING_STATES: Final = frozenset({OrderState.ACK, OrderState.PARTIAL})
+
+
+@dataclass(slots=True, kw_only=True)
+class Bracket:
+    """Hold one bracket while the engine lives."""
+
+    bracket_id: int
+    strategy_id: StrategyId
+    instrument_id: InstrumentId
+    symbol: str
+    signal_id: int | None
+    stop_distance: Decimal | None
+    target_distance: Decimal | None
+    state: BracketState = BracketState.ENTERING
+    version: int = 1
+    #: Filled by the entry, and by exits, in shares or coins.
+    entered: Decimal = ZERO
+    exited: Decimal = ZERO
+    #: Why the position is to be left ("" while it is not), and why it was.
+    wanted_exit: str = ""
+    exit_reason: str = ""
+    deadline_ts_ns: int | None = None
+    #: Last price known of the instrument, for the record of market exits.
+    reference_price: Decimal = ZERO
+    entry: WorkingOrder | None = None
+    #: Stops, targets and market exits, in the order of their making.
+    exits: list[WorkingOrder] = field(default_factory=list)
+    #: How many stop-and-target pairs were made: one per execution of the entry.
+    pairs: int = 0
+    #: The link of each pair, by its number.
+    links: dict[int, ClientOrderId] = field(default_factory=dict)
+
+    @property
+    def held(self) -> Decimal:
+        """Return what the bracket holds, in shares or coins."""
+        return self.entered - self.exited
+
+    @property
+    def is_final(self) -> bool:
+        """Return whether nothing is held and nothing is planned."""
+        return self.state in FINAL_STATES
+
+    @property
+    def entry_is_open(self) -> bool:
+        """Return whether the entry may still fill."""
+        return self.entry is not None and self.entry.is_open
+
+    def open_exits(self) -> list[WorkingOrder]:
+        """Return exits that may still fill."""
+        return [order for order in self.exits if order.is_open]
+
+    def outstanding(self) -> Decimal:
+        """Return how much the open exits could still sell; a linked pair counts once, at its larger remainder."""
+        by_pair: dict[int, Decimal] = {}
+        total = ZERO
+        for order in self.exits:
+            if order.is_open and order.pair:
+                by_pair[order.pair] = max(by_pair.get(order.pair, ZERO), order.remaining)
+            elif order.is_open:
+                total += order.remaining
+        return sum(by_pair.values(), total)
+
+    def pair_outstanding(self, pair: int) -> Decimal:
+        """Return how much one pair could still sell."""
+        return max((order.remaining for order in self.exits if order.pair == pair and order.is_open), default=ZERO)
+
+    def is_covered(self) -> bool:
+        """Return whether stops that the venue has acknowledged cover all that is held."""
+        covered = ZERO
+        for order in self.exits:
+            if order.leg is Leg.STOP and order.state in _WORKING_STATES:
+                covered += order.remaining
+        return covered >= self.held
+
+
+def move(bracket: Bracket, trigger: BracketTrigger, *, ts_ns: int, deadline_ts_ns: int | None) -> BracketTransitioned:
+    """Move a bracket by a trigger, set the deadline of its new state, and return the fact."""
+    before = bracket.state
+    bracket.state = BRACKET_MACHINE.advance(before, trigger)
+    bracket.version += 1
+    bracket.deadline_ts_ns = deadline_ts_ns
+    return BracketTransitioned(
+        bracket_id=bracket.bracket_id,
+        version=bracket.version,
+        from_state=before.value,
+        to_state=bracket.state.value,
+        trigger=trigger.value,
+        exit_reason=bracket.exit_reason,
+        entered_quantity=bracket.entered,
+        exited_quantity=bracket.exited,
+        deadline_ts_ns=deadline_ts_ns,
+        ts_ns=ts_ns,
+    )

@@ -1,0 +1,27 @@
+"""How long every waiting state may last."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from engine.core.values import SECOND_NS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deadlines:
+    """Hold the deadlines of waiting states, in nanoseconds of session time."""
+
+    #: An order without any answer becomes UNKNOWN and is asked about.
+    acknowledge_ns: int = 30 * SECOND_NS
+    #: A cancel without an answer is asked about.
+    cancel_ns: int = 30 * SECOND_NS
+    #: A filled quantity without a working stop is left at market.
+    protect_ns: int = 60 * SECOND_NS
+    #: Legs that are not confirmed gone halt the instrument.
+    swap_ns: int = 60 * SECOND_NS
+    #: A market exit that has not closed the position halts the instrument.
+    exit_ns: int = 600 * SECOND_NS
+    #: After its session an entry that still works is canceled.
+    entry_after_close_ns: int = 60 * SECOND_NS
+    #: So many exits may end unfilled before the instrument halts.
+    exit_attempts: int = 3

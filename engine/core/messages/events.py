@@ -1,0 +1,192 @@
+"""Events: anything that happens. Each carries when it happened there and when it was received here, ns UTC."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from engine.core.messages.facts import Bar
+from engine.core.values import ClientOrderId, ExecutionId, InstrumentId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Happened:
+    """Carry the two times of every event."""
+
+    #: When it happened at its source, ns UTC.
+    venue_ts_ns: int
+    #: When it reached the engine, ns UTC, never decreasing.
+    received_ts_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tick(Happened):
+    """Report one print of the tape."""
+
+    instrument_id: InstrumentId
+    price: float
+    #: Shares or coins.
+    size: float
+    sequence: int | None = None
+    exchange: str | None = None
+    #: Sale conditions: SIP letters, or an integer mask, as the source gives them.
+    conditions: str | int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quote(Happened):
+    """Report a best bid and offer; sizes in shares or coins."""
+
+    instrument_id: InstrumentId
+    bid: float
+    ask: float
+    bid_size: float
+    ask_size: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BarClosed(Happened):
+    """Report a finished bar of a feed that sends bars; `venue_ts_ns` is the end of its minute."""
+
+    bar: Bar
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedInterrupted(Happened):
+    """Report that a feed lost the interval `[from_ts_ns, until_ts_ns)` of an instrument."""
+
+    instrument_id: InstrumentId
+    from_ts_ns: int
+    until_ts_ns: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimeAdvanced(Happened):
+    """Tell the core what time it is, so that bars close and deadlines fire without market data."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountFunded(Happened):
+    """Report money that came into the account (an opening balance, a deposit) or left it (negative)."""
+
+    amount: Decimal
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderReport(Happened):
+    """Carry what every report of a venue about an order has."""
+
+    client_order_id: ClientOrderId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderAcknowledged(OrderReport):
+    """Report that the venue has accepted an order."""
+
+    venue_order_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderAwaitingApproval(OrderReport):
+    """Report that the venue holds an order until a human approves it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderFilled(OrderReport):
+    """Report one execution; the only thing that moves a quantity."""
+
+    execution_id: ExecutionId
+    price: Decimal
+    quantity: Decimal
+    #: Fees of this execution, in account currency, at or above zero.
+    fee: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderCanceled(OrderReport):
+    """Report that an order no longer works; what was filled stays filled."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderExpired(OrderReport):
+    """Report that an order reached the end of its time in force."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderRejected(OrderReport):
+    """Report that the venue refused an order, for certain."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelRejected(OrderReport):
+    """Report that a cancel came too late or was refused; the order's own reports tell its state."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutcomeUnknown(OrderReport):
+    """Report that a request may or may not have reached the venue (time-out, reset, 5xx, unreadable answer)."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionBusted(OrderReport):
+    """Report that the venue took an execution back."""
+
+    execution_id: ExecutionId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorCommand(Happened):
+    """Carry what every command of an operator has. Both scopes None means everything."""
+
+    reason: str
+    requested_by: str
+    strategy_id: str | None = None
+    instrument_id: InstrumentId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pause(OperatorCommand):
+    """Stop entries; exits and protection go on (REDUCING)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resume(OperatorCommand):
+    """Clear a pause, a halt or the kill switch of a scope (ACTIVE)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kill(OperatorCommand):
+    """Halt, and cancel working entries; stops stay (HALTED, sticky)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flatten(OperatorCommand):
+    """Cancel working entries and close positions at market."""
+
+
+MarketEvent = Tick | Quote | BarClosed | FeedInterrupted | TimeAdvanced
+VenueReport = (
+    OrderAcknowledged
+    | OrderAwaitingApproval
+    | OrderFilled
+    | OrderCanceled
+    | OrderExpired
+    | OrderRejected
+    | CancelRejected
+    | OutcomeUnknown
+    | ExecutionBusted
+)
+Event = MarketEvent | VenueReport | AccountFunded | Pause | Resume | Kill | Flatten

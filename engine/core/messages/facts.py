@@ -1,0 +1,334 @@
+"""Facts: what became true, past tense. Each is one row of one table; state tables follow from them.
+
+Ids count from 1 inside one account; a store may shift them. `ts_ns` of a fact is the engine's time at its step.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+
+from engine.core.values import (
+    ClientOrderId,
+    ExecutionId,
+    InstrumentId,
+    Leg,
+    OrderType,
+    SessionKind,
+    Side,
+    StrategyId,
+    TimeInForce,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuoteBar:
+    """Hold open, high, low and close of bid and ask over one minute."""
+
+    bid_open: float
+    bid_high: float
+    bid_low: float
+    bid_close: float
+    ask_open: float
+    ask_high: float
+    ask_low: float
+    ask_close: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bar:
+    """Hold one finished minute of one instrument, labelled by its start."""
+
+    instrument_id: InstrumentId
+    start_ts_ns: int
+    open: float
+    high: float
+    low: float
+    close: float
+    #: Shares or coins traded; 0 for a bar made of quotes.
+    volume: float
+    #: Volume-weighted average price of the minute; its close where nothing traded.
+    vwap: float
+    #: None where the source does not tell (bars from a file).
+    tick_count: int | None = None
+    quote_count: int | None = None
+    quotes: QuoteBar | None = None
+    session_kind: SessionKind = SessionKind.REGULAR
+    #: 0 is final after the grace and is what strategies see.
+    revision: int = 0
+    #: False where the feed lost part of the minute.
+    complete: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GapMarked:
+    """Say that `[from_ts_ns, until_ts_ns)` of an instrument was lost; never filled silently."""
+
+    instrument_id: InstrumentId
+    from_ts_ns: int
+    until_ts_ns: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputsRefused:
+    """Say how many inputs of an instrument were refused for one reason since the last such fact."""
+
+    instrument_id: InstrumentId
+    reason: str
+    count: int
+    ts_ns: int
+
+
+class SignalKind(StrEnum):
+    """Name what a strategy wants."""
+
+    ENTER = "enter"
+    EXIT = "exit"
+    CANCEL_ENTRY = "cancel_entry"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signal:
+    """State what a strategy wants at a bar's close; the gate sizes it or refuses it. Distances in price units."""
+
+    kind: SignalKind
+    side: Side = Side.BUY
+    order_type: OrderType = OrderType.MARKET
+    #: Only for a limit entry.
+    limit_price: float | None = None
+    stop_distance: float | None = None
+    target_distance: float | None = None
+    reason: str = ""
+    #: Indicator values at the bar, by name, for the record.
+    values: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignalEmitted:
+    """Say that a strategy wanted something."""
+
+    signal_id: int
+    strategy_id: StrategyId
+    instrument_id: InstrumentId
+    symbol: str
+    bar_start_ts_ns: int
+    ts_ns: int
+    signal: Signal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckResult:
+    """Hold the verdict of one pre-trade check with what it looked at."""
+
+    #: Number in the pre-trade check list of `docs/risk.md`.
+    number: int
+    name: str
+    passed: bool
+    #: What was looked at and the bound ("-" where there is none).
+    value: Decimal | int | str
+    limit: Decimal | int | str
+    #: Reason code when refused.
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecisionMade:
+    """Say what the risk gate decided about one request, with each check."""
+
+    decision_id: int
+    signal_id: int | None
+    strategy_id: StrategyId
+    instrument_id: InstrumentId
+    symbol: str
+    leg: Leg
+    side: Side
+    order_type: OrderType
+    #: 0 where sizing found none.
+    quantity: Decimal
+    approved: bool
+    #: Reason code of the first refusing check; "" when approved.
+    reason: str
+    checks: tuple[CheckResult, ...]
+    ts_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderCreated:
+    """Say that an order was decided and its command written; its state is NEW."""
+
+    order_id: int
+    client_order_id: ClientOrderId
+    strategy_id: StrategyId
+    instrument_id: InstrumentId
+    symbol: str
+    bracket_id: int
+    decision_id: int
+    leg: Leg
+    side: Side
+    order_type: OrderType
+    quantity: Decimal
+    limit_price: Decimal | None
+    stop_price: Decimal | None
+    time_in_force: TimeInForce
+    link: ClientOrderId | None
+    #: Last price when it was decided, for slippage.
+    reference_price: Decimal
+    ts_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderTransitioned:
+    """Say that an order moved by a trigger (states may be equal: a wish to cancel, a late report)."""
+
+    order_id: int
+    #: Counts the order's events from 1; the state row is compared and set by it.
+    version: int
+    from_state: str
+    to_state: str
+    trigger: str
+    #: Who says so: `engine` or `venue`.
+    source: str
+    reason: str
+    filled_quantity: Decimal
+    cancel_requested: bool
+    venue_order_id: str | None
+    #: When the venue says that it happened, ns UTC.
+    venue_ts_ns: int
+    ts_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BracketOpened:
+    """Say that an entry was approved and its bracket waits for fills; its state is ENTERING."""
+
+    bracket_id: int
+    strategy_id: StrategyId
+    instrument_id: InstrumentId
+    symbol: str
+    signal_id: int | None
+    exit_style: str
+    #: Unrounded distances in price units; None where the strategy set none.
+    stop_distance: Decimal | None
+    target_distance: Decimal | None
+    ts_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BracketTransitioned:
+    """Say that a bracket moved by a trigger."""
+
+    bracket_id: int
+    version: int
+    from_state: str
+    to_state: str
+    trigger: str
+    #: Why the position is left, once known: stop, target, time, signal or kill; "" before.
+    exit_reason: str
+    entered_quantity: Decimal
+    exited_quantity: Decimal
+    #: Until when the state may last, ns UTC; None where it may last.
+    deadline_ts_ns: int | None
+    ts_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TradeBooked:
+    """Say that an execution was booked, once."""
+
+    trade_id: int
+    order_id: int
+    bracket_id: int
+    execution_id: ExecutionId
+    strategy_id: StrategyId
+    instrument_id: InstrumentId
+    symbol: str
+    leg: Leg
+    side: Side
+    price: Decimal
+    quantity: Decimal
+    fee: Decimal
+    #: Profit against the lots it closed (FIFO), before fees; 0 for a buy.
+    realized_pnl: Decimal
+    #: True for the reversal of a busted execution.
+    is_bust: bool
+    venue_ts_ns: int
+    ts_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PositionChanged:
+    """Say what a strategy holds of an instrument after a trade or an adjustment."""
+
+    strategy_id: StrategyId
+    instrument_id: InstrumentId
+    symbol: str
+    quantity: Decimal
+    #: Cost of the open lots, in account currency.
+    cost: Decimal
+    realized_pnl: Decimal
+    ts_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CashMoved:
+    """Say that cash changed otherwise than by a trade."""
+
+    movement_id: int
+    amount: Decimal
+    kind: str
+    source: str
+    #: When the money can be used, ns UTC.
+    settlement_ts_ns: int
+    ts_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EquityMarked:
+    """Say what the account was worth at a bar's close, where that changed."""
+
+    ts_ns: int
+    cash: Decimal
+    #: Cash plus positions at last close.
+    equity: Decimal
+
+
+class TradingState(StrEnum):
+    """Name what may be traded: everything, only reductions, nothing new."""
+
+    ACTIVE = "ACTIVE"
+    REDUCING = "REDUCING"
+    HALTED = "HALTED"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TradingStateChanged:
+    """Say that a scope may trade more or less than before. Both scope fields None means the account."""
+
+    strategy_id: StrategyId | None
+    instrument_id: InstrumentId | None
+    from_state: TradingState
+    to_state: TradingState
+    reason: str
+    #: `operator:NAME` or the rule that fired.
+    source: str
+    ts_ns: int
+
+
+Fact = (
+    Bar
+    | GapMarked
+    | InputsRefused
+    | SignalEmitted
+    | DecisionMade
+    | OrderCreated
+    | OrderTransitioned
+    | BracketOpened
+    | BracketTransitioned
+    | TradeBooked
+    | PositionChanged
+    | CashMoved
+    | EquityMarked
+    | TradingStateChanged
+)

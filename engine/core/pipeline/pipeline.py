@@ -1,0 +1,402 @@
+"""`Pipeline.step(event)`: an event goes in, facts and commands come out.
+
+An event first moves time: deadlines that have passed are escalated and minutes that are over become bars. Then it
+goes its way: market data to bars, marks, strategies, the gate and execution; reports to execution, the ledger and,
+through the gate, to what is wanted next. No other clock exists, and nothing is sent from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any, Final
+
+from engine.core.bars import BarBuilder
+from engine.core.errors import BadInput
+from engine.core.execution.orders import Execution, WorkingOrder
+from engine.core.execution.stage import ExecutionStage
+from engine.core.ledger import Booking, Ledger
+from engine.core.messages import (
+    EMPTY_STEP,
+    AccountFunded,
+    Bar,
+    BarClosed,
+    CancelRejected,
+    Draft,
+    Event,
+    ExecutionBusted,
+    FeedInterrupted,
+    Flatten,
+    GapMarked,
+    InputsRefused,
+    Kill,
+    OperatorCommand,
+    OrderAcknowledged,
+    OrderAwaitingApproval,
+    OrderCanceled,
+    OrderExpired,
+    OrderFilled,
+    OrderRejected,
+    OutcomeUnknown,
+    Pause,
+    Quote,
+    Resume,
+    Signal,
+    Step,
+    Tick,
+    TimeAdvanced,
+    VenueReport,
+)
+from engine.core.pipeline.desk import Desk, scope_of
+from engine.core.pipeline.settings import Market, PipelineSettings, StrategyBinding
+from engine.core.risk.states import ACCOUNT, TradingTrigger
+from engine.core.values import MINUTE_NS, InstrumentId, SessionKind, exact
+
+_NEVER: Final = 2**63 - 1
+_REPORTS: Final[tuple[type, ...]] = (
+    OrderAcknowledged,
+    OrderAwaitingApproval,
+    OrderFilled,
+    OrderCanceled,
+    OrderExpired,
+    OrderRejected,
+    CancelRejected,
+    OutcomeUnknown,
+    ExecutionBusted,
+)
+_OPERATOR_TRIGGERS: Final[dict[type, TradingTrigger]] = {
+    Pause: TradingTrigger.PAUSED,
+    Resume: TradingTrigger.RESUMED,
+    Kill: TradingTrigger.HALTED,
+}
+
+
+class Pipeline:
+    """Hold the whole decision path of one account."""
+
+    def __init__(self, settings: PipelineSettings) -> None:
+        self._settings = settings
+        self._markets = {
+            key: Market(
+                instrument,
+                settings.sessions[key],
+                [binding for binding in settings.strategies if binding.instrument_id == key],
+            )
+            for key, instrument in settings.instruments.items()
+        }
+        self.ledger = Ledger(settings.instruments)
+        self.execution = ExecutionStage(
+            account_id=settings.account_id,
+            namespace=settings.namespace,
+            instruments=settings.instruments,
+            sessions=settings.sessions,
+            deadlines=settings.deadlines,
+            exit_style=settings.exit_style,
+        )
+        self.desk = Desk(settings, markets=self._markets, ledger=self.ledger, execution=self.execution)
+        self._builders: dict[InstrumentId, BarBuilder] = {}
+        self._has_timers = any(market.timer_bindings for market in self._markets.values())
+        self._next_minute_ts_ns = 0
+        self._next_deadline_ts_ns = _NEVER
+        # Until this moment nothing depends on time alone: one comparison per event is all that time costs.
+        self._wake_ts_ns = 0 if self._has_timers else _NEVER
+        #: The engine's time, ns UTC: that of the latest event.
+        self.now_ts_ns = 0
+        # `Any`: each handler takes its own event type, and the key proves which.
+        self._handlers: dict[type, Callable[[Any, Draft | None], Step]] = {
+            Tick: self._on_tick,
+            Quote: self._on_quote,
+            BarClosed: self._on_bar_closed,
+            TimeAdvanced: self._on_time,
+            FeedInterrupted: self._on_interrupted,
+            AccountFunded: self._on_funded,
+            Pause: self._on_operator,
+            Resume: self._on_operator,
+            Kill: self._on_operator,
+            Flatten: self._on_operator,
+            **dict.fromkeys(_REPORTS, self._on_report),
+        }
+
+    def step(self, event: Event) -> Step:
+        """Return what an event made true and what is to be done outside.
+
+        Raises BadInput for an event that names an unknown instrument, or a moment outside its calendar.
+        """
+        if event.received_ts_ns >= self._wake_ts_ns:
+            draft = Draft(event.received_ts_ns)
+            self._advance_time(draft)
+            return self._handlers[event.__class__](event, draft)
+        return self._handlers[event.__class__](event, None)
+
+    def restore(self, event: Event, bars: Sequence[Bar]) -> Step:
+        """Repeat a journaled step: market data brings the bars that it finished then, instead of the builder."""
+        if not isinstance(event, Tick | Quote | TimeAdvanced):
+            return self.step(event)
+        draft = self._begin(event.received_ts_ns, None)
+        self._pass_time(draft)
+        for bar in bars:
+            self._finish_bar(bar, draft)
+        if isinstance(event, Quote):
+            self._show_quote(event, draft)
+        self._set_wake()
+        return draft.seal()
+
+    def resume_from(self, instrument_id: InstrumentId) -> int | None:
+        """Return the end of an instrument's last finished minute, ns UTC: where its feed goes on. None before one."""
+        start = self._market(instrument_id).last_start_ts_ns
+        return None if start < 0 else start + MINUTE_NS
+
+    # --- time ----------------------------------------------------------------------------------------------
+
+    def _begin(self, ts_ns: int, draft: Draft | None) -> Draft:
+        self.now_ts_ns = max(self.now_ts_ns, ts_ns)
+        return draft or Draft(ts_ns)
+
+    def _advance_time(self, draft: Draft) -> None:
+        self.now_ts_ns = max(self.now_ts_ns, draft.ts_ns)
+        self._pass_time(draft)
+        for builder in self._builders.values():
+            for bar in builder.on_time(draft.ts_ns) or ():
+                self._finish_bar(bar, draft)
+        self._report_refusals(draft)
+        self._set_wake()
+
+    def _pass_time(self, draft: Draft) -> None:
+        if draft.ts_ns >= self._next_deadline_ts_ns:
+            self.desk.fulfil(self.execution.run_out(draft), draft)
+            self._set_next_deadline()
+        if self._has_timers and draft.ts_ns >= self._next_minute_ts_ns:
+            self._turn_minute(draft)
+
+    def _turn_minute(self, draft: Draft) -> None:
+        minute_ts_ns = draft.ts_ns - draft.ts_ns % MINUTE_NS
+        self._next_minute_ts_ns = minute_ts_ns + MINUTE_NS
+        # A timer changes the strategies that asked for it, so the step is kept even where it yields nothing.
+        draft.is_kept = True
+        for market in self._markets.values():
+            for binding, strategy, context in market.timer_bindings:
+                self._take(market, binding, strategy.on_timer(minute_ts_ns, context), draft)
+
+    def _set_next_deadline(self) -> None:
+        deadline = self.execution.next_deadline_ts_ns()
+        self._next_deadline_ts_ns = _NEVER if deadline is None else deadline
+        self._set_wake()
+
+    def _set_wake(self) -> None:
+        wake = self._next_deadline_ts_ns
+        if self._has_timers:
+            wake = min(wake, self._next_minute_ts_ns)
+        if self._builders:
+            # Every minute is final a grace after the next full minute.
+            grace_ns = self._settings.grace_ns
+            since = self.now_ts_ns - grace_ns
+            wake = min(wake, since - since % MINUTE_NS + MINUTE_NS + grace_ns)
+        self._wake_ts_ns = wake
+
+    def _on_time(self, event: TimeAdvanced, draft: Draft | None) -> Step:
+        return self._begin(event.received_ts_ns, draft).seal()
+
+    # --- market data ---------------------------------------------------------------------------------------
+
+    def _on_tick(self, tick: Tick, draft: Draft | None) -> Step:
+        builder = self._builders.get(tick.instrument_id)
+        if builder is None:
+            builder = self._new_builder(tick.instrument_id, tick.received_ts_ns)
+        bars = builder.on_tick(tick)
+        if bars is None and draft is None:
+            return EMPTY_STEP
+        draft = self._begin(tick.received_ts_ns, draft)
+        for bar in bars or ():
+            self._finish_bar(bar, draft)
+        return draft.seal()
+
+    def _on_quote(self, quote: Quote, draft: Draft | None) -> Step:
+        builder = self._builders.get(quote.instrument_id)
+        if builder is None:
+            builder = self._new_builder(quote.instrument_id, quote.received_ts_ns)
+        bars = builder.on_quote(quote)
+        wanted = self._markets[quote.instrument_id].quote_bindings
+        if bars is None and draft is None and not wanted:
+            return EMPTY_STEP
+        draft = self._begin(quote.received_ts_ns, draft)
+        for bar in bars or ():
+            self._finish_bar(bar, draft)
+        self._show_quote(quote, draft)
+        return draft.seal()
+
+    def _show_quote(self, quote: Quote, draft: Draft) -> None:
+        market = self._markets[quote.instrument_id]
+        for binding, strategy, context in market.quote_bindings:
+            self._take(market, binding, strategy.on_quote(quote, context), draft)
+
+    def _new_builder(self, instrument_id: InstrumentId, ts_ns: int) -> BarBuilder:
+        market = self._market(instrument_id)
+        settings = self._settings
+        builder = BarBuilder(
+            instrument_id, market.sessions, grace_ns=settings.grace_ns, prints_from=settings.prints_from
+        )
+        if market.last_start_ts_ns >= 0:
+            builder.start_from(market.last_start_ts_ns + MINUTE_NS)
+        self._builders[instrument_id] = builder
+        self.now_ts_ns = max(self.now_ts_ns, ts_ns)
+        self._set_wake()
+        return builder
+
+    def _on_interrupted(self, event: FeedInterrupted, draft: Draft | None) -> Step:
+        draft = self._begin(event.received_ts_ns, draft)
+        self._market(event.instrument_id)
+        builder = self._builders.get(event.instrument_id)
+        if builder is not None:
+            builder.on_interrupted(event)
+        draft.facts.append(
+            GapMarked(
+                instrument_id=event.instrument_id,
+                from_ts_ns=event.from_ts_ns,
+                until_ts_ns=event.until_ts_ns,
+                reason=event.reason,
+            )
+        )
+        return draft.seal()
+
+    def _report_refusals(self, draft: Draft) -> None:
+        for instrument_id, builder in self._builders.items():
+            self._refuse(instrument_id, builder.take_refusals(), draft)
+
+    def _refuse(self, instrument_id: InstrumentId, refusals: Mapping[str, int], draft: Draft) -> None:
+        for reason, count in refusals.items():
+            draft.facts.append(
+                InputsRefused(instrument_id=instrument_id, reason=str(reason), count=count, ts_ns=draft.ts_ns)
+            )
+
+    # --- bars and strategies -------------------------------------------------------------------------------
+
+    def _on_bar_closed(self, event: BarClosed, draft: Draft | None) -> Step:
+        self.now_ts_ns = event.received_ts_ns
+        draft = draft or Draft(event.received_ts_ns)
+        bar = event.bar
+        if bar.start_ts_ns > self._market(bar.instrument_id).last_start_ts_ns:
+            self._finish_bar(bar, draft)
+        else:
+            self._refuse(bar.instrument_id, {"late": 1}, draft)
+        return Step(tuple(draft.facts), tuple(draft.commands))
+
+    def _finish_bar(self, bar: Bar, draft: Draft) -> None:
+        market = self._markets[bar.instrument_id]
+        market.last_start_ts_ns = bar.start_ts_ns
+        market.last_bar = bar
+        draft.facts.append(bar)
+        is_regular = bar.session_kind is SessionKind.REGULAR
+        if is_regular and not market.open_ts_ns <= bar.start_ts_ns < market.close_ts_ns:
+            self._new_session(market, bar)
+        self.ledger.mark(bar.instrument_id, bar.close, draft)
+        for binding, strategy, context in market.bindings:
+            if is_regular or strategy.extended_hours:
+                signals = strategy.on_bar(bar, context)
+                if signals:
+                    self._take(market, binding, signals, draft)
+
+    def _new_session(self, market: Market, bar: Bar) -> None:
+        session = market.sessions.session_at(bar.start_ts_ns)
+        if session is None:
+            raise BadInput(
+                f"The bar of {market.instrument.symbol} that starts at {bar.start_ts_ns} ns UTC is marked regular, but "
+                f"the calendar {market.sessions.name} is closed then: check the calendar of the feed."
+            )
+        is_first = not market.close_ts_ns
+        market.open_ts_ns, market.close_ts_ns = session.open_ts_ns, session.close_ts_ns
+        for _, _, context in market.bindings:
+            context.session = session
+            context.session_number += not is_first
+        self.desk.start_session(session)
+
+    def _take(self, market: Market, binding: StrategyBinding, signals: Sequence[Signal], draft: Draft) -> None:
+        # Before the first bar there is no price to size by, so nothing can be wanted yet.
+        if not signals or market.last_bar is None:
+            return
+        self.desk.take_signals(
+            binding,
+            signals,
+            bar_start_ts_ns=market.last_bar.start_ts_ns,
+            reference_price=exact(market.last_bar.close),
+            draft=draft,
+        )
+        self._set_next_deadline()
+
+    # --- reports of the venue ------------------------------------------------------------------------------
+
+    def _on_report(self, report: VenueReport, draft: Draft | None) -> Step:
+        draft = self._begin(report.received_ts_ns, draft)
+        order = self.execution.order(report.client_order_id)
+        if order is None:
+            self.desk.halt(ACCOUNT, f"the venue reports order {report.client_order_id}, which is not ours", draft)
+            return draft.seal()
+        execution = self.execution.apply(report, order, draft)
+        if execution is not None:
+            self._book(order, execution, draft)
+        self.desk.fulfil(self.execution.react(order, execution, draft), draft)
+        self.desk.refresh_context(self.execution.bracket(order.bracket_id))
+        if execution is not None and isinstance(report, OrderFilled):
+            self._tell_strategies(report, order, draft)
+        self._set_next_deadline()
+        return draft.seal()
+
+    def _book(self, order: WorkingOrder, execution: Execution, draft: Draft) -> None:
+        booking = Booking(
+            order_id=order.order_id,
+            bracket_id=order.bracket_id,
+            execution_id=execution.execution_id,
+            strategy_id=order.strategy_id,
+            instrument_id=order.instrument_id,
+            leg=order.leg,
+            side=order.side,
+            price=execution.price,
+            quantity=execution.quantity,
+            fee=execution.fee,
+            is_bust=execution.is_bust,
+            venue_ts_ns=execution.venue_ts_ns,
+        )
+        left = self.ledger.book(booking, draft)
+        if left < 0:
+            self.desk.halt((None, order.instrument_id), f"the position is short by {-left}: close it by hand", draft)
+
+    def _tell_strategies(self, fill: OrderFilled, order: WorkingOrder, draft: Draft) -> None:
+        market = self._markets[order.instrument_id]
+        for binding, strategy, context in market.bindings:
+            if binding.strategy_id == order.strategy_id:
+                self._take(market, binding, strategy.on_fill(fill, context), draft)
+
+    # --- operators and money -------------------------------------------------------------------------------
+
+    def _on_funded(self, event: AccountFunded, draft: Draft | None) -> Step:
+        draft = self._begin(event.received_ts_ns, draft)
+        self.ledger.fund(event, draft)
+        return draft.seal()
+
+    def _on_operator(self, event: OperatorCommand, draft: Draft | None) -> Step:
+        draft = self._begin(event.received_ts_ns, draft)
+        scope = scope_of(event.strategy_id, event.instrument_id)
+        trigger = _OPERATOR_TRIGGERS.get(type(event))
+        if trigger is not None:
+            source = f"operator:{event.requested_by}"
+            self.desk.change_state(scope, trigger, reason=event.reason, source=source, draft=draft)
+        if isinstance(event, Kill):
+            self.desk.cancel_entries(scope, draft)
+        if isinstance(event, Flatten):
+            for bracket in self.desk.brackets_in_scope(scope):
+                wishes = self.desk.leave(bracket, "kill", self._last_price(bracket.instrument_id), draft)
+                self.desk.fulfil(wishes, draft)
+        self._set_next_deadline()
+        return draft.seal()
+
+    # --- small things --------------------------------------------------------------------------------------
+
+    def _last_price(self, instrument_id: InstrumentId) -> Decimal:
+        bar = self._markets[instrument_id].last_bar
+        return exact(bar.close) if bar is not None else Decimal(0)
+
+    def _market(self, instrument_id: InstrumentId) -> Market:
+        try:
+            return self._markets[instrument_id]
+        except KeyError:
+            known = ", ".join(str(key) for key in self._markets)
+            raise BadInput(f"The instrument {instrument_id} is not of this run, which has {known}.") from None

@@ -1,0 +1,72 @@
+"""What a pipeline is made of, and what it remembers of each market."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from engine.core.bars import GRACE_NS, PrintSource
+from engine.core.execution.bracket_table import ExitStyle
+from engine.core.execution.settings import Deadlines
+from engine.core.messages import Bar
+from engine.core.risk.limits import Limits
+from engine.core.signals import Context, Strategy
+from engine.core.values import AccountId, Instrument, InstrumentId, Sessions, StrategyId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StrategyBinding:
+    """Bind one strategy object to one instrument under an id."""
+
+    strategy_id: StrategyId
+    instrument_id: InstrumentId
+    strategy: Strategy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PipelineSettings:
+    """Hold what a pipeline is made of."""
+
+    account_id: AccountId
+    #: Makes client order ids: random once per account, or derived from inputs and seed.
+    namespace: UUID
+    instruments: Mapping[InstrumentId, Instrument]
+    sessions: Mapping[InstrumentId, Sessions]
+    strategies: Sequence[StrategyBinding]
+    limits: Limits = field(default_factory=Limits)
+    deadlines: Deadlines = field(default_factory=Deadlines)
+    exit_style: ExitStyle = ExitStyle.BOTH_LEGS
+    #: How long after its end a minute waits for late prints, ns.
+    grace_ns: int = GRACE_NS
+    prints_from: PrintSource = PrintSource.TICKS
+
+
+class Market:
+    """Remember one instrument: its session, its last bar, and who trades it."""
+
+    __slots__ = (
+        "bindings",
+        "close_ts_ns",
+        "contexts",
+        "instrument",
+        "last_bar",
+        "last_start_ts_ns",
+        "open_ts_ns",
+        "quote_bindings",
+        "sessions",
+        "timer_bindings",
+    )
+
+    def __init__(self, instrument: Instrument, sessions: Sessions, bindings: Sequence[StrategyBinding]) -> None:
+        self.instrument = instrument
+        self.sessions = sessions
+        self.bindings = tuple((binding, binding.strategy, Context(instrument)) for binding in bindings)
+        self.contexts = {binding.strategy_id: context for binding, _, context in self.bindings}
+        self.quote_bindings = tuple(bound for bound in self.bindings if bound[1].wants_quotes)
+        self.timer_bindings = tuple(bound for bound in self.bindings if bound[1].wants_timer)
+        #: Bounds of the session of the last regular bar; both 0 before the first.
+        self.open_ts_ns = 0
+        self.close_ts_ns = 0
+        self.last_bar: Bar | None = None
+        self.last_start_ts_ns = -1

@@ -1,0 +1,1 @@
+"""The risk stage: the one place that approves orders."""

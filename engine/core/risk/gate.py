@@ -1,0 +1,84 @@
+"""The gate: sizes or refuses every order. Nothing else can make an `Approved`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import ROUND_FLOOR, Decimal
+
+from engine.core.messages import Approved, DecisionMade, Draft, OrderRequest
+from engine.core.risk.checks import CHECKS, Situation
+from engine.core.risk.limits import Limits
+from engine.core.values import ZERO, Instrument, InstrumentId, Leg, Side, StrategyId
+
+_SameEntry = tuple[StrategyId, InstrumentId, Side, Decimal, Decimal | None]
+
+
+class RiskGate:
+    """Decide on every request of one account, and keep what the throttles remember."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self._decisions = 0
+        self._approved_at: dict[_SameEntry, int] = {}
+
+    def size(self, request: OrderRequest, instrument: Instrument, equity: Decimal) -> OrderRequest:
+        """Return an entry with its quantity: what the stop may lose, and what the position may be worth.
+
+        floor(min(risk_fraction x equity / stop distance, max_notional_fraction x equity / price)), in lots; 0 where
+        that is less than one lot or an input is missing, which the checks then refuse.
+        """
+        distance, price = request.stop_distance, request.reference_price
+        if request.leg is not Leg.ENTRY:
+            return request
+        if distance is None or not distance.is_finite() or distance <= 0 or price <= 0 or equity <= 0:
+            return replace(request, quantity=ZERO)
+        by_risk = self.limits.risk_fraction * equity / distance
+        by_notional = self.limits.max_notional_fraction * equity / price
+        return replace(request, quantity=_whole_lots(min(by_risk, by_notional), instrument.lot))
+
+    def since_same_ns(self, request: OrderRequest, ts_ns: int) -> int | None:
+        """Return how long ago the same entry was approved, ns; None if never."""
+        approved_at = self._approved_at.get(_same_entry(request))
+        return None if approved_at is None else ts_ns - approved_at
+
+    def decide(self, situation: Situation, draft: Draft) -> Approved[OrderRequest] | None:
+        """Run every check, record the decision, and return the approval or None."""
+        request = situation.request
+        results = tuple(check(situation, self.limits) for check in CHECKS)
+        reason = next((result.reason for result in results if not result.passed), "")
+        self._decisions += 1
+        draft.facts.append(
+            DecisionMade(
+                decision_id=self._decisions,
+                signal_id=request.signal_id,
+                strategy_id=request.strategy_id,
+                instrument_id=request.instrument_id,
+                symbol=request.symbol,
+                leg=request.leg,
+                side=request.side,
+                order_type=request.order_type,
+                quantity=request.quantity,
+                approved=not reason,
+                reason=reason,
+                checks=results,
+                ts_ns=draft.ts_ns,
+            )
+        )
+        if reason:
+            return None
+        if request.leg is Leg.ENTRY:
+            self._remember(request, draft.ts_ns)
+        return Approved(request, decision_id=self._decisions)
+
+    def _remember(self, request: OrderRequest, ts_ns: int) -> None:
+        oldest = ts_ns - self.limits.duplicate_window_ns
+        self._approved_at = {key: at for key, at in self._approved_at.items() if at > oldest}
+        self._approved_at[_same_entry(request)] = ts_ns
+
+
+def _same_entry(request: OrderRequest) -> _SameEntry:
+    return (request.strategy_id, request.instrument_id, request.side, request.quantity, request.limit_price)
+
+
+def _whole_lots(quantity: Decimal, lot: Decimal) -> Decimal:
+    return (quantity / lot).to_integral_value(ROUND_FLOOR) * lot

@@ -1,0 +1,56 @@
+"""Ports: what the shell plugs into the core's world. Four small protocols."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+from engine.core.messages import Command, Event, MarketEvent, Step, VenueReport
+from engine.core.values import InstrumentId
+
+
+class Clock(Protocol):
+    """Tell the time."""
+
+    def now_ns(self) -> int:
+        """Return UTC in nanoseconds, never decreasing."""
+
+
+class Feed(Protocol):
+    """Bring market events, in the order in which they were received."""
+
+    def events(self) -> Iterator[MarketEvent]:
+        """Yield events; ends when the source does."""
+
+
+class Venue(Protocol):
+    """Take commands and give reports. Never blocks and never calls back: reports wait until they are drained."""
+
+    def send(self, command: Command) -> None:
+        """Hand over a committed command; its outcome comes as reports."""
+
+    def drain(self) -> Sequence[VenueReport]:
+        """Return the reports that have arrived since the last call, oldest first, and forget them."""
+
+
+class SimulatedVenue(Venue, Protocol):
+    """A venue that matches on the market events which the shell shows to it, in two phases per bar."""
+
+    def has_work(self, instrument_id: InstrumentId) -> bool:
+        """Return whether an order of the instrument works or waits, so that events have to be shown."""
+
+    def observe_open(self, event: MarketEvent) -> None:
+        """Match what a bar's opening price decides; ticks and quotes do nothing here."""
+
+    def observe_rest(self, event: MarketEvent) -> None:
+        """Match what the rest of a bar decides, or a tick, or a quote."""
+
+
+class Journal(Protocol):
+    """Keep inputs with what they made true."""
+
+    def append(self, event: Event, step: Step) -> None:
+        """Add one whole step to the open transaction."""
+
+    def commit(self) -> None:
+        """Make all appended steps durable."""
