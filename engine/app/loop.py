@@ -44,17 +44,25 @@ class EngineLoop:
 
     def run(self, events: Iterable[MarketEvent]) -> None:
         """Process market events until they end, and make everything durable."""
-        step, venue, process = self._pipeline.step, self._venue, self._keep
+        step, venue = self._pipeline.step, self._venue
+        has_work, append = venue.has_work, self._journal.append
+        # Most steps of a batch send nothing and nobody watches: they only have to be written down.
+        is_quick = self._batch_steps > 1 and self._observer is None
         for event in events:
             kind = event.__class__
             if kind is BarClosed:
-                if venue.has_work(event.bar.instrument_id):  # type: ignore[union-attr]
+                if has_work(event.bar.instrument_id):  # type: ignore[union-attr]
                     self._show(event)
-            elif (kind is Tick or kind is Quote) and venue.has_work(event.instrument_id):  # type: ignore[union-attr]
+            elif (kind is Tick or kind is Quote) and has_work(event.instrument_id):  # type: ignore[union-attr]
                 self._show(event)
             result = step(event)
-            if result is not EMPTY_STEP:
-                process(event, result)
+            if result is EMPTY_STEP:
+                continue
+            if is_quick and not result.commands and self._appended < self._batch_steps:
+                append(event, result)
+                self._appended += 1
+            else:
+                self._keep(event, result)
         self._journal.commit()
 
     def process(self, event: Event) -> Step:

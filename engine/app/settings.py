@@ -151,7 +151,9 @@ def load_risk(path: Path | None = None) -> RiskSettings:
     try:
         content = chosen.read_bytes()
     except OSError as error:
-        raise BadInput(f"The risk file {chosen} cannot be read ({error.strerror}): name another with --risk.") from error
+        raise BadInput(
+            f"The risk file {chosen} cannot be read ({error.strerror}): name another with --risk."
+        ) from error
     parsed = _parse(content, chosen)
     return RiskSettings(
         limits=parsed.limits(),
@@ -185,6 +187,6 @@ def _sentence(error: ValidationError, path: Path) -> str:
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"]) or "the document"
     if first["type"] == "extra_forbidden":
-        return f"The risk file {path} has the unknown key {key}: remove it or correct its name (see the shipped risk.yaml)."
+        return f"The risk file {path} has the unknown key {key}: remove it, or correct it after the shipped risk.yaml."
     message = first["msg"][:1].lower() + first["msg"][1:]
     return f"The risk file {path} has {key} = {first['input']!r}, but {message}: correct the value."

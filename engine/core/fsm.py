@@ -36,7 +36,13 @@ class StateMachine(Generic[StateT, TriggerT]):
     """
 
     def __init__(
-        self, name: str, *, states: type[StateT], triggers: type[TriggerT], initial: StateT, rows: Iterable[Row[StateT, TriggerT]]
+        self,
+        name: str,
+        *,
+        states: type[StateT],
+        triggers: type[TriggerT],
+        initial: StateT,
+        rows: Iterable[Row[StateT, TriggerT]],
     ) -> None:
         self.name = name
         self.states = states
@@ -79,7 +85,10 @@ class StateMachine(Generic[StateT, TriggerT]):
 
     def _build(self) -> TransitionsMachine:
         machine = TransitionsMachine(
-            model=None, states=[state.value for state in self.states], initial=self.initial.value, auto_transitions=False
+            model=None,
+            states=[state.value for state in self.states],
+            initial=self.initial.value,
+            auto_transitions=False,
         )
         for row in self.rows:
             machine.add_transition(row.trigger.value, row.source.value, row.target.value)

@@ -68,7 +68,7 @@ class Ledger:
         self._positions: dict[tuple[StrategyId, InstrumentId], Position] = {}
         # Only what is held now: most bars find this empty, and are done.
         self._held: dict[tuple[StrategyId, InstrumentId], Position] = {}
-        self._closes: dict[InstrumentId, float] = {}
+        self._closes: dict[InstrumentId, float | Decimal] = {}
         self._trades = 0
         self._movements = 0
         self._marked_equity: Decimal | None = None
@@ -124,7 +124,7 @@ class Ledger:
             self._held[key] = position
         else:
             self._held.pop(key, None)
-        self._closes.setdefault(booking.instrument_id, float(booking.price))
+        self._closes.setdefault(booking.instrument_id, booking.price)
         self._revalue()
         symbol = self._instruments[booking.instrument_id].symbol
         draft.facts.append(self._trade(booking, symbol, position.realized_pnl - before, draft.ts_ns))
@@ -181,7 +181,8 @@ class Ledger:
         )
 
     def _mark_price(self, instrument_id: InstrumentId) -> Decimal:
-        return exact(self._closes[instrument_id])
+        close = self._closes[instrument_id]
+        return close if isinstance(close, Decimal) else exact(close)
 
     def _revalue(self) -> None:
         equity = self.cash

@@ -66,7 +66,7 @@ class ScriptedStrategy:
     extended_hours = False
     wants_quotes = False
     wants_timer = False
-    warm_up_bars = 0
+    warm_up_bars: int | None = 0
 
     def __init__(self, script: Mapping[int, Signal], *, on_fill: Sequence[Signal] = ()) -> None:
         self._script = script
@@ -141,7 +141,11 @@ class Scenario:
         self.events: list[Event] = []
         self.facts: list[Fact] = []
         self.commands: list[Command] = []
-        self.give(AccountFunded(venue_ts_ns=self.now_ts_ns, received_ts_ns=self.now_ts_ns, amount=Decimal(100_000), source="test"))
+        self.give(
+            AccountFunded(
+                venue_ts_ns=self.now_ts_ns, received_ts_ns=self.now_ts_ns, amount=Decimal(100_000), source="test"
+            )
+        )
 
     def give(self, event: Event) -> Step:
         """Step one event and remember everything."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.core.bars import GRACE_NS, BarBuilder
@@ -90,6 +90,7 @@ def bar_of(start_ts_ns: int, ticks: list[Tick]) -> Bar:
     )
 
 
+@settings(deadline=None)
 @given(ARRIVALS)
 def test_the_builder_agrees_with_the_model(arrivals: list[Arrival]) -> None:
     ticks = ticks_of(arrivals)
@@ -105,6 +106,7 @@ def test_the_builder_agrees_with_the_model(arrivals: list[Arrival]) -> None:
     assert sum(builder.refused.values()) == refused
 
 
+@settings(deadline=None)
 @given(ARRIVALS)
 def test_no_final_minute_waits_for_another_event(arrivals: list[Arrival]) -> None:
     builder = BarBuilder(ONE, AlwaysOpen())
@@ -118,6 +120,7 @@ def test_no_final_minute_waits_for_another_event(arrivals: list[Arrival]) -> Non
         assert closed == {start for start in opened if is_final(start, tick.received_ts_ns)}
 
 
+@settings(deadline=None)
 @given(ARRIVALS)
 def test_time_between_the_ticks_changes_no_bar(arrivals: list[Arrival]) -> None:
     ticks = ticks_of(arrivals)

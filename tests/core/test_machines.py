@@ -49,7 +49,7 @@ def test_every_odd_order_row_says_why() -> None:
 
 
 def test_open_and_terminal_states_part_the_machine() -> None:
-    assert OPEN_STATES | TERMINAL_STATES == set(OrderState)
+    assert set(OrderState) == OPEN_STATES | TERMINAL_STATES
     assert not OPEN_STATES & TERMINAL_STATES
 
 

@@ -349,7 +349,9 @@ def test_an_exit_that_keeps_ending_unfilled_halts_the_instrument() -> None:
     scenario.cancel(target)
     for _ in range(3):
         scenario.reject(scenario.submitted()[-1])
-    exits = [order for order in scenario.submitted() if order.order_type is OrderType.MARKET and order.side is Side.SELL]
+    exits = [
+        order for order in scenario.submitted() if order.order_type is OrderType.MARKET and order.side is Side.SELL
+    ]
     assert len(exits) == 3
     assert "close the position by hand" in scenario.made(TradingStateChanged)[-1].reason
 

@@ -80,7 +80,7 @@ def test_scaled_integers_come_back(integer: int) -> None:
 
 def test_a_product_of_two_full_columns_does_not_round_silently() -> None:
     assert notional(Decimal("0.00141342"), Decimal("23.12345678")) == Decimal("0.03268316")
-    assert notional(Decimal("922337203.6854775807"), Decimal("1")) == Decimal("922337203.68547758")
+    assert notional(Decimal("922337203.6854775807"), Decimal(1)) == Decimal("922337203.68547758")
     assert cash(Decimal("0.000000005")) == Decimal("0.00000000")
 
 

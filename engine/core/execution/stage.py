@@ -135,7 +135,9 @@ class ExecutionStage:
         bracket = self._brackets[request.bracket_id] if request.bracket_id else self._open_bracket(request, draft)
         order = self._make_order(request, bracket, draft)
         link = bracket.links.setdefault(request.pair, order.client_order_id) if request.pair else None
-        draft.facts.append(legs.created_fact(order, request, link=link, decision_id=approved.decision_id, ts_ns=draft.ts_ns))
+        draft.facts.append(
+            legs.created_fact(order, request, link=link, decision_id=approved.decision_id, ts_ns=draft.ts_ns)
+        )
         draft.commands.append(legs.submit_command(order, request, link=link, ts_ns=draft.ts_ns))
         if request.leg is Leg.ENTRY:
             bracket.entry = order
@@ -258,9 +260,7 @@ class ExecutionStage:
         )
 
     def _transition(self, order: WorkingOrder, trigger: OrderTrigger, report: VenueReport, draft: Draft) -> None:
-        fact = transition(
-            order, trigger, ts_ns=draft.ts_ns, venue_ts_ns=report.venue_ts_ns, reason=reason_of(report)
-        )
+        fact = transition(order, trigger, ts_ns=draft.ts_ns, venue_ts_ns=report.venue_ts_ns, reason=reason_of(report))
         if fact is not None:
             draft.facts.append(fact)
         if not order.is_open or (order.state is not OrderState.NEW and not order.cancel_requested):

@@ -185,7 +185,9 @@ def price_collar(situation: Situation, limits: Limits) -> CheckResult:
     if request.limit_price is None or request.reference_price <= 0:
         return _passed(9, "market order", limits.price_collar)
     distance = abs(request.limit_price - request.reference_price) / request.reference_price
-    return _result(9, passed=distance <= limits.price_collar, value=distance, limit=limits.price_collar, reason="collar")
+    return _result(
+        9, passed=distance <= limits.price_collar, value=distance, limit=limits.price_collar, reason="collar"
+    )
 
 
 def buying_power(situation: Situation, limits: Limits) -> CheckResult:
@@ -259,7 +261,9 @@ def daily_loss_cap(situation: Situation, limits: Limits) -> CheckResult:
         return _NOT_FOR_EXITS[23]
     count = situation.entries_this_session
     if count >= limits.max_entries_per_session:
-        return _result(23, passed=False, value=count, limit=limits.max_entries_per_session, reason="entries_per_session")
+        return _result(
+            23, passed=False, value=count, limit=limits.max_entries_per_session, reason="entries_per_session"
+        )
     loss = situation.session_start_equity - situation.equity
     bound = limits.daily_loss_cap * situation.session_start_equity
     return _result(23, passed=loss < bound, value=loss, limit=bound, reason="daily_loss_cap")

@@ -1,0 +1,45 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DatabaseOption = Annotated[
+    Path | None,
+    typer.Option("--db", help="The SQLite file; made on first use. Default: $RATCHET_DB, else ./ratchet.sqlite."),
+]
+RiskOption = Annotated[
+    Path | None, typer.Option("--risk", help="The risk file. Default: ./risk.yaml, else the shipped one.")
+]
+SymbolsOption = Annotated[
+    list[str] | None, typer.Option("--symbol", help="Take only this symbol of the file; may be repeated.")
+]
+CalendarOption = Annotated[str | None, typer.Option("--calendar", help="XNYS or 24/7, whatever the symbols look like.")]
+ParametersOption = Annotated[
+    list[str] | None, typer.Option("--param", help="A parameter of the strategy, as name=value; may be repeated.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
+
+
+def pairs(texts: Iterable[str] | None) -> dict[str, str]:
+    """Return `name=value` texts as a mapping; raises BadInput for one without a name or an equals sign."""
+    from engine.core.errors import BadInput
+
+    found: dict[str, str] = {}
+    for text in texts or ():
+        name, equals, value = text.partition("=")
+        if not name or not equals:
+            raise BadInput(f"The parameter {text!r} is not of the form name=value: write for example fast_period=9.")
+        found[name.strip()] = value.strip()
+    return found
+
+
+def database_path(path: Path | None) -> Path:
+    """Return the database that a command means."""
+    from engine.store.migrate import default_path
+
+    return path if path is not None else default_path()

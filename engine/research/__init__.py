@@ -1,0 +1,1 @@
+"""Research: checks, sweeps and reports over many bars at once."""

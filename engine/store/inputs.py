@@ -1,0 +1,171 @@
+"""Inputs as text, and back: what a restart replays.
+
+The payload of an input is its event as JSON; floats come back bit for bit and decimals digit for digit. The input of
+a bar that the engine took has no payload: its row in `bars` is the bar.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain
+from math import isfinite
+from typing import Any, Final, get_args
+
+import msgspec
+
+from engine.core.errors import Bug
+from engine.core.messages import Bar, BarClosed, Event, Quote, QuoteBar, Step, Tick, TimeAdvanced
+from engine.core.values import InstrumentId, SessionKind
+from engine.store.connection import sqlite
+from engine.store.rows import BARS, LAYOUTS, PLAIN_BAR_WIDTH, Row
+
+#: Inputs that are journaled only when their step holds something: they change nothing durable otherwise.
+_PASSING: Final = frozenset({Tick, Quote, TimeAdvanced})
+
+_MARKET_NUMBERS: Final = frozenset({"price", "size", "bid", "ask", "bid_size", "ask_size"})
+
+_encode: Final = msgspec.json.Encoder().encode
+_KINDS: Final[dict[str, type]] = {kind.__name__: kind for kind in get_args(Event)}
+_decoders: Final = {name: msgspec.json.Decoder(kind) for name, kind in _KINDS.items()}
+
+#: A journaled input: its step, the event, the bars that the step finished, and the hash of the chain.
+Journaled = tuple[int, Event, tuple[Bar, ...], bytes]
+
+
+def is_journaled(event: Event, step: Step) -> bool:
+    """Return whether a step has to be kept."""
+    return bool(step.facts or step.commands) or event.__class__ not in _PASSING
+
+
+def input_row(event: Event, step: Step, number: int) -> Row:
+    """Return the row of an input, without its hash."""
+    return (number, event.__class__.__name__, event.venue_ts_ns, event.received_ts_ns, _payload(event, step))
+
+
+def _payload(event: Event, step: Step) -> str | None:
+    if isinstance(event, BarClosed) and _was_taken(event, step):
+        return None
+    if isinstance(event, Tick | Quote):
+        return _market_payload(event)
+    return _encode(event).decode()
+
+
+def _was_taken(event: BarClosed, step: Step) -> bool:
+    # The event's own bar is the last one of its step: those that time finished come before it.
+    bars = [fact for fact in step.facts if fact.__class__ is Bar]
+    return bool(bars) and bars[-1] is event.bar
+
+
+def _market_payload(event: Tick | Quote) -> str:
+    # JSON has no word for what is not a number: such a price is kept as text, and the reader takes it back.
+    fields: dict[str, object] = msgspec.to_builtins(event)
+    for name, value in fields.items():
+        if isinstance(value, float) and not isfinite(value):
+            fields[name] = repr(value)
+    return _encode(fields).decode()
+
+
+def decoded(kind: str, payload: str) -> Event:
+    """Return the event that a payload stands for; raises Bug for a kind or a text that no program wrote."""
+    try:
+        event: Event = _decoders[kind].decode(payload)
+    except msgspec.ValidationError:
+        return _decoded_not_finite(kind, payload)
+    except (KeyError, msgspec.DecodeError) as error:
+        raise Bug(f"An input of kind {kind} cannot be read: run `ratchet db check`.") from error
+    return event
+
+
+def _decoded_not_finite(kind: str, payload: str) -> Event:
+    fields = msgspec.json.decode(payload)
+    try:
+        for name in _MARKET_NUMBERS & fields.keys():
+            fields[name] = float(fields[name])
+        event: Event = msgspec.convert(fields, _KINDS[kind])
+    except (msgspec.ValidationError, TypeError, ValueError, AttributeError) as error:
+        raise Bug(f"An input of kind {kind} cannot be read: run `ratchet db check`.") from error
+    return event
+
+
+def read_inputs(connection: sqlite.Connection, account_id: int) -> Iterator[Journaled]:
+    """Yield the inputs of an account in order, each with the bars that its step finished."""
+    offset = _offset_of(connection, account_id)
+    bars = _bars_by_step(connection, account_id)
+    next_step, next_bars = next(bars, (0, ()))
+    cursor = connection.execute(
+        "SELECT id, kind, venue_ts_ns, received_ts_ns, payload, hash FROM inputs "
+        "WHERE id > ? AND account_id = ? ORDER BY id",
+        (offset, account_id),
+    )
+    for step_id, kind, venue_ts_ns, received_ts_ns, payload, digest in cursor:
+        finished: tuple[Bar, ...] = ()
+        if step_id == next_step:
+            finished = next_bars
+            next_step, next_bars = next(bars, (0, ()))
+        if payload is not None:
+            event = decoded(kind, payload)
+        elif finished:
+            event = BarClosed(venue_ts_ns=venue_ts_ns, received_ts_ns=received_ts_ns, bar=finished[-1])
+        else:
+            raise Bug(f"The input {step_id} has neither a payload nor a bar: run `ratchet db check`.")
+        yield step_id - offset, event, finished, digest
+
+
+def _bars_by_step(connection: sqlite.Connection, account_id: int) -> Iterator[tuple[int, tuple[Bar, ...]]]:
+    columns = ", ".join(LAYOUTS[BARS].columns)
+    cursor = connection.execute(
+        f"SELECT {columns} FROM bars WHERE account_id = ? ORDER BY step_id, step_position", (account_id,)
+    )
+    step, bars = 0, []
+    for row in chain(cursor, [None]):
+        if row is None or row[0] != step:
+            if bars:
+                yield step, tuple(bars)
+            bars = []
+        if row is not None:
+            step = row[0]
+            bars.append(bar_of(row))
+
+
+def bar_of(row: tuple[Any, ...]) -> Bar:
+    """Return the bar of a full row of `bars`, in the order of its layout."""
+    # `Any`: the table is STRICT, so each column holds what its type says.
+    _, instrument_id, start_ts_ns, open_, high, low, close, volume, vwap, session_kind = row[:PLAIN_BAR_WIDTH]
+    _, tick_count, quote_count, revision, complete, *quotes = row[PLAIN_BAR_WIDTH:]
+    return Bar(
+        instrument_id=InstrumentId(instrument_id),
+        start_ts_ns=start_ts_ns,
+        open=open_,
+        high=high,
+        low=low,
+        close=close,
+        volume=volume,
+        vwap=vwap,
+        tick_count=tick_count,
+        quote_count=quote_count,
+        quotes=None if quotes[0] is None else _quotes_of(quotes),
+        session_kind=SessionKind(session_kind),
+        revision=revision,
+        complete=bool(complete),
+    )
+
+
+def _quotes_of(values: list[float]) -> QuoteBar:
+    bid_open, bid_high, bid_low, bid_close, ask_open, ask_high, ask_low, ask_close = values
+    return QuoteBar(
+        bid_open=bid_open,
+        bid_high=bid_high,
+        bid_low=bid_low,
+        bid_close=bid_close,
+        ask_open=ask_open,
+        ask_high=ask_high,
+        ask_low=ask_low,
+        ask_close=ask_close,
+    )
+
+
+def _offset_of(connection: sqlite.Connection, account_id: int) -> int:
+    row = connection.execute("SELECT id_offset FROM accounts WHERE id = ?", (account_id,)).fetchone()
+    if row is None:
+        raise Bug(f"The database has no account {account_id}.")
+    return int(row[0])

@@ -1,0 +1,454 @@
+"""From facts and commands to rows: pure functions, by type.
+
+A row holds what is hashed and written of one fact. Its ids are those of the fact, which count from 1 in an account: no
+account, no offset, no time of writing. Columns that only state tables have (`version`, `status` …) follow from events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any, Final, NamedTuple
+
+from msgspec import json as msgspec_json
+
+from engine.core.messages import (
+    Bar,
+    BracketOpened,
+    BracketTransitioned,
+    CancelOrder,
+    CashMoved,
+    Command,
+    DecisionMade,
+    EquityMarked,
+    Fact,
+    GapMarked,
+    InputsRefused,
+    OrderCreated,
+    OrderTransitioned,
+    PositionChanged,
+    QueryOrder,
+    SignalEmitted,
+    SubmitOrder,
+    TradeBooked,
+    TradingStateChanged,
+)
+from engine.core.values import (
+    CASH_DECIMALS,
+    PRICE_DECIMALS,
+    QUANTITY_DECIMALS,
+    SessionKind,
+    cash,
+    notional,
+    scaled_integer,
+)
+
+#: What SQLite stores and msgpack encodes without loss.
+Value = int | float | str | None
+Row = tuple[Value, ...]
+
+
+class Layout(NamedTuple):
+    """Name the table of a row and the columns that its values go to, in order."""
+
+    table: str
+    columns: tuple[str, ...]
+
+
+# The numbers of tables are part of what is hashed: add, never renumber. They are the order of writing, too, which
+# puts a row after those that it refers to.
+INPUTS: Final = 0
+BARS: Final = 1
+GAPS: Final = 2
+REFUSED_INPUTS: Final = 3
+SIGNALS: Final = 4
+DECISIONS: Final = 5
+BRACKETS: Final = 6
+ORDERS: Final = 7
+BRACKET_EVENTS: Final = 8
+ORDER_EVENTS: Final = 9
+COMMANDS: Final = 10
+TRADES: Final = 11
+POSITIONS: Final = 12
+CASH_MOVEMENTS: Final = 13
+EQUITY_CURVE: Final = 14
+TRADING_STATES: Final = 15
+
+#: How much of a bar's row is kept where the rest is as `_PLAIN_TAIL` says: a bar from a file, alone in its step.
+PLAIN_BAR_WIDTH: Final = 10
+_PLAIN_TAIL: Final[Row] = (0, None, None, 0, 1, *(None,) * 8)
+
+LAYOUTS: Final[tuple[Layout, ...]] = (
+    Layout("inputs", ("id", "kind", "venue_ts_ns", "received_ts_ns", "payload")),
+    Layout(
+        "bars",
+        (
+            *("step_id", "instrument_id", "start_ts_ns", "open", "high", "low", "close", "volume", "vwap"),
+            *("session_kind", "step_position", "tick_count", "quote_count", "revision", "complete"),
+            *("bid_open", "bid_high", "bid_low", "bid_close", "ask_open", "ask_high", "ask_low", "ask_close"),
+        ),
+    ),
+    Layout("gaps", ("step_id", "instrument_id", "from_ts_ns", "until_ts_ns", "reason")),
+    Layout("refused_inputs", ("step_id", "instrument_id", "reason", "count", "ts_ns")),
+    Layout(
+        "signals",
+        (
+            *("id", "step_id", "strategy_id", "instrument_id", "symbol", "kind", "side", "order_type", "limit_price"),
+            *("stop_distance", "target_distance", "reason", "indicator_values", "bar_start_ts_ns", "ts_ns"),
+        ),
+    ),
+    Layout(
+        "decisions",
+        (
+            *("id", "step_id", "signal_id", "strategy_id", "instrument_id", "symbol", "leg", "side", "order_type"),
+            *("quantity_e8", "approved", "reason", "checks", "ts_ns"),
+        ),
+    ),
+    Layout(
+        "brackets",
+        (
+            *("id", "step_id", "strategy_id", "instrument_id", "symbol", "signal_id", "exit_style"),
+            *("stop_distance", "target_distance", "opened_ts_ns"),
+        ),
+    ),
+    Layout(
+        "orders",
+        (
+            *("id", "step_id", "client_order_id", "strategy_id", "instrument_id", "symbol", "bracket_id"),
+            *("decision_id", "leg", "side", "order_type", "quantity_e8", "limit_price_e10", "stop_price_e10"),
+            *("time_in_force", "link", "reference_price_e10", "submit_ts_ns"),
+        ),
+    ),
+    Layout(
+        "bracket_events",
+        (
+            *("step_id", "bracket_id", "version", "from_state", "to_state", "trigger", "exit_reason"),
+            *("entered_quantity_e8", "exited_quantity_e8", "deadline_ts_ns", "ts_ns"),
+        ),
+    ),
+    Layout(
+        "order_events",
+        (
+            *("step_id", "order_id", "version", "from_state", "to_state", "trigger", "source", "reason"),
+            *("filled_quantity_e8", "cancel_requested", "venue_order_id", "venue_ts_ns", "ts_ns"),
+        ),
+    ),
+    Layout("commands", ("step_id", "kind", "client_order_id", "payload", "decided_ts_ns")),
+    Layout(
+        "trades",
+        (
+            *("id", "step_id", "order_id", "bracket_id", "execution_id", "strategy_id", "instrument_id", "symbol"),
+            *("leg", "side", "price_e10", "quantity_e8", "value_e8", "fee_e8", "realized_pnl_e8", "is_bust"),
+            *("venue_ts_ns", "ts_ns"),
+        ),
+    ),
+    Layout(
+        "positions",
+        ("step_id", "strategy_id", "instrument_id", "symbol", "quantity_e8", "cost_e8", "realized_pnl_e8", "ts_ns"),
+    ),
+    Layout("cash_movements", ("id", "step_id", "amount_e8", "kind", "source", "settlement_ts_ns", "ts_ns")),
+    Layout("equity_curve", ("step_id", "step_position", "ts_ns", "cash_e8", "equity_e8")),
+    Layout(
+        "trading_states",
+        ("step_id", "strategy_id", "instrument_id", "from_state", "to_state", "reason", "source", "ts_ns"),
+    ),
+)
+
+#: Left out of the hash: each change follows from a hashed trade, and the table keeps only the last one.
+UNHASHED: Final = frozenset({POSITIONS})
+
+_REGULAR: Final = SessionKind.REGULAR
+_encode_json: Final = msgspec_json.Encoder().encode
+
+
+def bar_row(bar: Bar, step: int, place: int) -> Row:
+    """Return the row of a bar: short when all that is left out has its usual value."""
+    # Adding 0.0 makes a float of a whole number and loses the sign of zero, as the column does.
+    start = (
+        step,
+        bar.instrument_id,
+        bar.start_ts_ns,
+        bar.open + 0.0,
+        bar.high + 0.0,
+        bar.low + 0.0,
+        bar.close + 0.0,
+        bar.volume + 0.0,
+        bar.vwap + 0.0,
+        "regular" if bar.session_kind is _REGULAR else "extended",
+    )
+    quotes = bar.quotes
+    if not place and bar.tick_count is None and bar.quote_count is None and quotes is None and bar.complete:
+        if not bar.revision:
+            return start
+    tail: Row = (place, bar.tick_count, bar.quote_count, bar.revision, int(bar.complete))
+    if quotes is None:
+        return (*start, *tail, *(None,) * 8)
+    return (
+        *start,
+        *tail,
+        quotes.bid_open + 0.0,
+        quotes.bid_high + 0.0,
+        quotes.bid_low + 0.0,
+        quotes.bid_close + 0.0,
+        quotes.ask_open + 0.0,
+        quotes.ask_high + 0.0,
+        quotes.ask_low + 0.0,
+        quotes.ask_close + 0.0,
+    )
+
+
+def shortened(row: Row) -> Row:
+    """Return a bar's row as `bar_row` made it, from all of its columns."""
+    return row[:PLAIN_BAR_WIDTH] if row[PLAIN_BAR_WIDTH:] == _PLAIN_TAIL else row
+
+
+def fact_row(fact: Fact, step: int, place: int) -> tuple[int, Row]:
+    """Return the number of a fact's table and its row; `place` counts the facts of the step from 0."""
+    table, make = _FACT_ROWS[fact.__class__]
+    return table, make(fact, step, place)
+
+
+def command_row(command: Command, step: int) -> tuple[int, Row]:
+    """Return the number of the outbox and the row of a command in it."""
+    return COMMANDS, (
+        step,
+        command.__class__.__name__,
+        command.client_order_id,
+        _json(command),
+        command.decided_ts_ns,
+    )
+
+
+def _json(value: object) -> str:
+    return _encode_json(value).decode()
+
+
+def _price(number: Decimal) -> int:
+    return scaled_integer(number, decimals=PRICE_DECIMALS)
+
+
+def _optional_price(number: Decimal | None) -> int | None:
+    return None if number is None else scaled_integer(number, decimals=PRICE_DECIMALS)
+
+
+def _quantity(number: Decimal) -> int:
+    return scaled_integer(number, decimals=QUANTITY_DECIMALS)
+
+
+def _money(number: Decimal) -> int:
+    return scaled_integer(number, decimals=CASH_DECIMALS)
+
+
+def _optional_text(number: Decimal | None) -> str | None:
+    # Distances are unrounded products of indicators: they have more digits than any column of integers.
+    return None if number is None else str(number)
+
+
+def _optional_real(number: float | None) -> float | None:
+    return None if number is None else number + 0.0
+
+
+def _gap(fact: GapMarked, step: int, _: int) -> Row:
+    return (step, fact.instrument_id, fact.from_ts_ns, fact.until_ts_ns, fact.reason)
+
+
+def _refused(fact: InputsRefused, step: int, _: int) -> Row:
+    return (step, fact.instrument_id, fact.reason, fact.count, fact.ts_ns)
+
+
+def _signal(fact: SignalEmitted, step: int, _: int) -> Row:
+    signal = fact.signal
+    return (
+        fact.signal_id,
+        step,
+        fact.strategy_id,
+        fact.instrument_id,
+        fact.symbol,
+        signal.kind.value,
+        signal.side.value,
+        signal.order_type.value,
+        _optional_real(signal.limit_price),
+        _optional_real(signal.stop_distance),
+        _optional_real(signal.target_distance),
+        signal.reason,
+        # A strategy may give numbers of numpy, which the encoder does not know.
+        _json({name: float(value) for name, value in signal.values}),
+        fact.bar_start_ts_ns,
+        fact.ts_ns,
+    )
+
+
+def _decision(fact: DecisionMade, step: int, _: int) -> Row:
+    return (
+        fact.decision_id,
+        step,
+        fact.signal_id,
+        fact.strategy_id,
+        fact.instrument_id,
+        fact.symbol,
+        fact.leg.value,
+        fact.side.value,
+        fact.order_type.value,
+        _quantity(fact.quantity),
+        int(fact.approved),
+        fact.reason,
+        _json(fact.checks),
+        fact.ts_ns,
+    )
+
+
+def _bracket(fact: BracketOpened, step: int, _: int) -> Row:
+    return (
+        fact.bracket_id,
+        step,
+        fact.strategy_id,
+        fact.instrument_id,
+        fact.symbol,
+        fact.signal_id,
+        str(fact.exit_style),
+        _optional_text(fact.stop_distance),
+        _optional_text(fact.target_distance),
+        fact.ts_ns,
+    )
+
+
+def _order(fact: OrderCreated, step: int, _: int) -> Row:
+    return (
+        fact.order_id,
+        step,
+        fact.client_order_id,
+        fact.strategy_id,
+        fact.instrument_id,
+        fact.symbol,
+        fact.bracket_id,
+        fact.decision_id,
+        fact.leg.value,
+        fact.side.value,
+        fact.order_type.value,
+        _quantity(fact.quantity),
+        _optional_price(fact.limit_price),
+        _optional_price(fact.stop_price),
+        fact.time_in_force.value,
+        fact.link,
+        _price(fact.reference_price),
+        fact.ts_ns,
+    )
+
+
+def _bracket_event(fact: BracketTransitioned, step: int, _: int) -> Row:
+    return (
+        step,
+        fact.bracket_id,
+        fact.version,
+        fact.from_state,
+        fact.to_state,
+        fact.trigger,
+        fact.exit_reason,
+        _quantity(fact.entered_quantity),
+        _quantity(fact.exited_quantity),
+        fact.deadline_ts_ns,
+        fact.ts_ns,
+    )
+
+
+def _order_event(fact: OrderTransitioned, step: int, _: int) -> Row:
+    return (
+        step,
+        fact.order_id,
+        fact.version,
+        fact.from_state,
+        fact.to_state,
+        fact.trigger,
+        fact.source,
+        fact.reason,
+        _quantity(fact.filled_quantity),
+        int(fact.cancel_requested),
+        fact.venue_order_id,
+        fact.venue_ts_ns,
+        fact.ts_ns,
+    )
+
+
+def _trade(fact: TradeBooked, step: int, _: int) -> Row:
+    return (
+        fact.trade_id,
+        step,
+        fact.order_id,
+        fact.bracket_id,
+        fact.execution_id,
+        fact.strategy_id,
+        fact.instrument_id,
+        fact.symbol,
+        fact.leg.value,
+        fact.side.value,
+        _price(fact.price),
+        _quantity(fact.quantity),
+        _money(notional(fact.price, fact.quantity)),
+        # The ledger moves cash in its own unit, so a finer fee is booked as that.
+        _money(cash(fact.fee)),
+        _money(fact.realized_pnl),
+        int(fact.is_bust),
+        fact.venue_ts_ns,
+        fact.ts_ns,
+    )
+
+
+def _position(fact: PositionChanged, step: int, _: int) -> Row:
+    return (
+        step,
+        fact.strategy_id,
+        fact.instrument_id,
+        fact.symbol,
+        _quantity(fact.quantity),
+        _money(fact.cost),
+        _money(fact.realized_pnl),
+        fact.ts_ns,
+    )
+
+
+def _cash_movement(fact: CashMoved, step: int, _: int) -> Row:
+    return (
+        fact.movement_id,
+        step,
+        _money(cash(fact.amount)),
+        fact.kind,
+        fact.source,
+        fact.settlement_ts_ns,
+        fact.ts_ns,
+    )
+
+
+def _equity(fact: EquityMarked, step: int, place: int) -> Row:
+    return (step, place, fact.ts_ns, _money(fact.cash), _money(fact.equity))
+
+
+def _trading_state(fact: TradingStateChanged, step: int, _: int) -> Row:
+    return (
+        step,
+        fact.strategy_id,
+        fact.instrument_id,
+        fact.from_state.value,
+        fact.to_state.value,
+        fact.reason,
+        fact.source,
+        fact.ts_ns,
+    )
+
+
+# `Any`: each function takes its own fact, and the key proves which.
+_FACT_ROWS: Final[dict[type, tuple[int, Callable[[Any, int, int], Row]]]] = {
+    Bar: (BARS, bar_row),
+    GapMarked: (GAPS, _gap),
+    InputsRefused: (REFUSED_INPUTS, _refused),
+    SignalEmitted: (SIGNALS, _signal),
+    DecisionMade: (DECISIONS, _decision),
+    OrderCreated: (ORDERS, _order),
+    OrderTransitioned: (ORDER_EVENTS, _order_event),
+    BracketOpened: (BRACKETS, _bracket),
+    BracketTransitioned: (BRACKET_EVENTS, _bracket_event),
+    TradeBooked: (TRADES, _trade),
+    PositionChanged: (POSITIONS, _position),
+    CashMoved: (CASH_MOVEMENTS, _cash_movement),
+    EquityMarked: (EQUITY_CURVE, _equity),
+    TradingStateChanged: (TRADING_STATES, _trading_state),
+}

@@ -1,0 +1,61 @@
+"""The door for authors of strategies: everything that a strategy file needs, besides `engine.indicators`."""
+
+from engine.core.errors import BadInput
+from engine.core.messages import Bar, OrderFilled, Quote, Signal, SignalKind
+from engine.core.signals import Context, Strategy
+from engine.core.values import Instrument, OrderType, Session, Side
+from engine.rules import (
+    NOTHING,
+    BarColumns,
+    BarStrategy,
+    Condition,
+    NoParameters,
+    Number,
+    Parameters,
+    RuleBar,
+    RuleColumns,
+    RuleStrategy,
+    absolute,
+    crosses_above,
+    crosses_below,
+    is_known,
+    maximum,
+    minimum,
+    parameter,
+    previous,
+    where,
+)
+
+__all__ = [
+    "NOTHING",
+    "BadInput",
+    "Bar",
+    "BarColumns",
+    "BarStrategy",
+    "Condition",
+    "Context",
+    "Instrument",
+    "NoParameters",
+    "Number",
+    "OrderFilled",
+    "OrderType",
+    "Parameters",
+    "Quote",
+    "RuleBar",
+    "RuleColumns",
+    "RuleStrategy",
+    "Session",
+    "Side",
+    "Signal",
+    "SignalKind",
+    "Strategy",
+    "absolute",
+    "crosses_above",
+    "crosses_below",
+    "is_known",
+    "maximum",
+    "minimum",
+    "parameter",
+    "previous",
+    "where",
+]

@@ -1,0 +1,262 @@
+"""The paper venue: a small broker over `engine.matching`, with its own cash, positions, holds and memory.
+
+What it adds to the fill rules of `engine.matching`:
+
+- *Commands.* A command takes effect at the first market event of its instrument at or after its decision plus the
+  latency. Without latency an order is acknowledged or refused at once; a cancel always waits for that event, which
+  it precedes. The same client order id is the same order for ever: sent again, or asked for, its reports come again.
+- *Never short, never on credit.* A sell beyond the position minus holds, a buy beyond the cash minus holds, and a
+  sell stop at or through the known market are refused. Linked legs hold shares once, the larger remainder. A buy
+  that turns out dearer than the cash when it fills is canceled.
+- *Linked legs.* A complete fill of one cancels the others in the same moment; a partial fill lowers them by as much.
+- *Good for the day.* It ends at the close of the session in which it arrived, else of the next one; it is reported
+  at the first event after that. A market that never closes ends nothing.
+- *Times of reports.* A fill at a bar's open happened, and is received, at the bar's start; a fill in its rest
+  happened at the bar's start (bars are labelled so) and is received at its end; on ticks and quotes both times are
+  the event's. `received_ts_ns` never decreases.
+
+With a `PaperBook` each change is durable before its reports can be drained, so a restart at any point loses nothing.
+After a restart the market is known as of the last change; until an event is shown, orders are held against that, if
+it is less than a minute old, or against nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Final
+
+from engine.core.errors import BadInput, Bug
+from engine.core.messages import (
+    BarClosed,
+    CancelOrder,
+    Command,
+    MarketEvent,
+    QueryOrder,
+    Quote,
+    SubmitOrder,
+    Tick,
+    VenueReport,
+)
+from engine.core.values import (
+    DAY_NS,
+    MINUTE_NS,
+    ClientOrderId,
+    Instrument,
+    InstrumentId,
+    SessionKind,
+    Sessions,
+)
+from engine.matching import match_open, match_quote, match_rest, match_tick
+from engine.venues.paper_book import PaperBook
+from engine.venues.paper_desk import PaperDesk, PaperSettings, cancel_rejected, rejected
+from engine.venues.paper_state import OPEN_DONE, REST_DONE, TAPE, Lane, Moment, PaperOrderStatus
+
+__all__ = ["PaperBook", "PaperSettings", "PaperVenue"]
+
+_INFINITY: Final = float("inf")
+
+
+class PaperVenue:
+    """Match orders on the market events that are shown, as `engine.ports.SimulatedVenue` asks."""
+
+    def __init__(
+        self,
+        instruments: Mapping[InstrumentId, Instrument],
+        sessions: Mapping[InstrumentId, Sessions],
+        settings: PaperSettings,
+        *,
+        book: PaperBook | None = None,
+    ) -> None:
+        self._desk = PaperDesk(instruments, sessions, settings, book=book)
+        self._lanes = self._desk.lanes
+        self._busy = self._desk.busy
+        self._rules = settings.rules
+
+    @property
+    def cash(self) -> Decimal:
+        """Return the cash of the account, in account currency."""
+        return self._desk.account.cash
+
+    def position(self, instrument_id: InstrumentId) -> Decimal:
+        """Return how much of an instrument the account holds."""
+        return self._lanes[instrument_id].state.position
+
+    def working_client_order_ids(self) -> tuple[ClientOrderId, ...]:
+        """Return the orders that rest or are on their way, oldest first."""
+        orders = self._desk.orders
+        return tuple(identity for identity, order in orders.items() if order.status is not PaperOrderStatus.GONE)
+
+    def has_work(self, instrument_id: InstrumentId) -> bool:
+        """Return whether events of the instrument have to be shown: an order works or waits, or a position is held."""
+        return instrument_id in self._busy
+
+    def drain(self) -> Sequence[VenueReport]:
+        """Return the reports that have arrived since the last call, oldest first, and forget them."""
+        return self._desk.drain()
+
+    def send(self, command: Command) -> None:
+        """Take a command; its outcome comes as reports.
+
+        Raises Bug for an instrument that the venue was not given, BadInput for a decision more than a day before
+        the market that its book has already seen, Halt when the book cannot be written.
+        """
+        if isinstance(command, SubmitOrder):
+            self._submit(command)
+        elif isinstance(command, CancelOrder):
+            self._cancel(command)
+        else:
+            self._query(command)
+        self._desk.finish()
+
+    def observe_open(self, event: MarketEvent) -> None:
+        """Match what a bar's opening price decides; ticks and quotes do nothing here. May be repeated."""
+        if not isinstance(event, BarClosed):
+            return
+        bar = event.bar
+        lane = self._lanes[bar.instrument_id]
+        start = bar.start_ts_ns
+        if lane.has_passed_bar(start):
+            return
+        moment = Moment(start, self._desk.clock(start))
+        state = lane.state
+        state.cursor_ts_ns, state.cursor_mark = start, OPEN_DONE
+        lane.phase_start_ts_ns = start
+        self._take_effect(lane, moment, until_ts_ns=start, cancels_until_ts_ns=start)
+        state.price, state.price_ts_ns, state.has_prints = bar.open, start, True
+        if lane.working and bar.session_kind is SessionKind.REGULAR:
+            matches = match_open(lane.working.values(), bar, rules=self._rules, instrument=lane.instrument)
+            self._desk.apply(lane, matches, moment)
+        self._desk.finish()
+
+    def observe_rest(self, event: MarketEvent) -> None:
+        """Match what the rest of a bar decides, or a tick, or a quote."""
+        if isinstance(event, BarClosed):
+            self._rest_of_bar(event)
+        elif isinstance(event, Tick):
+            self._on_tick(event)
+        elif isinstance(event, Quote):
+            self._on_quote(event)
+
+    def _rest_of_bar(self, event: BarClosed) -> None:
+        bar = event.bar
+        lane = self._lanes[bar.instrument_id]
+        start = bar.start_ts_ns
+        if lane.has_passed_bar(start):
+            return
+        end = start + MINUTE_NS
+        moment = Moment(start, self._desk.clock(end))
+        state = lane.state
+        # Again, for a venue that was reopened since: what arrives now is held against this bar's open.
+        state.price, state.price_ts_ns, state.has_prints = bar.open, start, True
+        # An order that arrives inside the minute is there for its stop; a cancel inside it is too late for this bar.
+        self._take_effect(lane, moment, until_ts_ns=end - 1, cancels_until_ts_ns=start)
+        if lane.working and bar.session_kind is SessionKind.REGULAR:
+            matches = match_rest(lane.working.values(), bar, rules=self._rules, instrument=lane.instrument)
+            self._desk.apply(lane, matches, moment)
+        state.price, state.price_ts_ns = bar.close, end
+        state.cursor_ts_ns, state.cursor_mark = start, REST_DONE
+        lane.phase_start_ts_ns = None
+        # A reopened book must not take this bar for half done.
+        if lane.saved_mark == OPEN_DONE:
+            self._desk.touch(lane)
+        self._desk.finish()
+
+    def _on_tick(self, event: Tick) -> None:
+        lane = self._lanes[event.instrument_id]
+        if not 0 < event.price < _INFINITY or lane.has_passed(event):
+            return
+        moment = self._enter(lane, event)
+        state = lane.state
+        state.price, state.price_ts_ns, state.has_prints = event.price, event.received_ts_ns, True
+        if lane.working and lane.in_session(event.venue_ts_ns):
+            matches = match_tick(
+                lane.working.values(),
+                price=event.price,
+                standing=lane.standing_quote(event.received_ts_ns),
+                ts_ns=event.received_ts_ns,
+                rules=self._rules,
+                instrument=lane.instrument,
+            )
+            self._desk.apply(lane, matches, moment)
+        self._desk.finish()
+
+    def _on_quote(self, event: Quote) -> None:
+        lane = self._lanes[event.instrument_id]
+        if not 0 < event.bid <= event.ask < _INFINITY or lane.has_passed(event):
+            return
+        moment = self._enter(lane, event)
+        state = lane.state
+        state.bid, state.ask, state.quote_ts_ns = event.bid, event.ask, event.received_ts_ns
+        if lane.working and lane.in_session(event.venue_ts_ns):
+            matches = match_quote(
+                lane.working.values(),
+                bid=event.bid,
+                ask=event.ask,
+                ts_ns=event.received_ts_ns,
+                stops_trigger=not state.has_prints,
+                rules=self._rules,
+                instrument=lane.instrument,
+            )
+            self._desk.apply(lane, matches, moment)
+        self._desk.finish()
+
+    # What ticks and quotes share before they match: the cursor, and the commands and closes that precede them.
+    def _enter(self, lane: Lane, event: Tick | Quote) -> Moment:
+        received = event.received_ts_ns
+        moment = Moment(event.venue_ts_ns, self._desk.clock(received))
+        lane.state.cursor_ts_ns, lane.state.cursor_mark = received, TAPE
+        lane.last_event = event
+        lane.catching_up = False
+        lane.phase_start_ts_ns = None
+        self._take_effect(lane, moment, until_ts_ns=received, cancels_until_ts_ns=received)
+        return moment
+
+    # Commands whose moment has come, in the order of their moments, then the closes of sessions.
+    def _take_effect(self, lane: Lane, moment: Moment, *, until_ts_ns: int, cancels_until_ts_ns: int) -> None:
+        if lane.pending and lane.pending[0][0] <= until_ts_ns:
+            due = [entry for entry in lane.pending if entry[0] <= (cancels_until_ts_ns if entry[3] else until_ts_ns)]
+            for entry in due:
+                lane.pending.remove(entry)
+                _, _, order, is_cancel = entry
+                self._desk.touch(lane, order)
+                if is_cancel:
+                    self._desk.apply_cancel(lane, order, moment)
+                else:
+                    self._desk.arrive(lane, order, received_ts_ns=moment.received_ts_ns)
+        if lane.next_expiry_ts_ns <= moment.venue_ts_ns:
+            self._desk.expire_due(lane, moment)
+
+    def _submit(self, command: SubmitOrder) -> None:
+        if command.client_order_id in self._desk.orders:
+            self._desk.deliver_again(command.client_order_id, command.decided_ts_ns)
+            return
+        lane = self._lanes.get(command.instrument_id)
+        if lane is None:
+            raise Bug(f"The paper venue was not given the instrument {command.instrument_id} ({command.symbol}).")
+        decided = lane.moment_of(command.decided_ts_ns)
+        if decided < lane.state.cursor_ts_ns - DAY_NS:
+            raise BadInput(
+                f"The paper book has seen {command.symbol} until {lane.state.cursor_ts_ns} ns UTC and an order was "
+                f"decided at {decided} ns UTC: replay later data or use a new book."
+            )
+        self._desk.take(command, lane, decided)
+
+    def _cancel(self, command: CancelOrder) -> None:
+        identity = command.client_order_id
+        order = self._desk.orders.get(identity)
+        if order is None or order.status is PaperOrderStatus.GONE:
+            reason = "unknown order" if order is None else "the order is gone"
+            moment = Moment(command.decided_ts_ns, self._desk.clock(command.decided_ts_ns))
+            self._desk.answer(cancel_rejected(identity, reason, moment))
+            return
+        lane = self._lanes[order.command.instrument_id]
+        self._desk.take_cancel(lane, order, lane.moment_of(command.decided_ts_ns))
+
+    # Nothing can be on its way unseen here, so an unknown id is proven absent. The answer is not kept: the id may come.
+    def _query(self, command: QueryOrder) -> None:
+        identity, decided = command.client_order_id, command.decided_ts_ns
+        if identity in self._desk.orders:
+            self._desk.deliver_again(identity, decided)
+            return
+        self._desk.answer(rejected(identity, "unknown order", Moment(decided, self._desk.clock(decided))))
