@@ -65,11 +65,13 @@ class EngineLoop:
                 self._keep(event, result)
         self._journal.commit()
 
-    def process(self, event: Event) -> Step:
-        """Process one event that is not market data, and whatever the venue answers to it."""
+    def process(self, event: Event, *, on_append: Callable[[], None] | None = None) -> Step:
+        """Process one event that is not market data, and whatever the venue answers to it; it is always journaled.
+
+        `on_append` is called when the step is in the open transaction, before its commit.
+        """
         result = self._pipeline.step(event)
-        if result is not EMPTY_STEP:
-            self._keep(event, result)
+        self._keep(event, result, on_append)
         return result
 
     def settle(self) -> bool:
@@ -96,13 +98,15 @@ class EngineLoop:
         self._venue.observe_rest(event)
         self.settle()
 
-    def _keep(self, event: Event, result: Step) -> None:
-        self._journal_step(event, result)
+    def _keep(self, event: Event, result: Step, on_append: Callable[[], None] | None = None) -> None:
+        self._journal_step(event, result, on_append)
         if result.commands:
             self.settle()
 
-    def _journal_step(self, event: Event, result: Step) -> None:
+    def _journal_step(self, event: Event, result: Step, on_append: Callable[[], None] | None = None) -> None:
         self._journal.append(event, result)
+        if on_append is not None:
+            on_append()
         self._appended += 1
         if self._appended >= self._batch_steps:
             self._journal.commit()

@@ -101,7 +101,8 @@ def register_instruments(
     with transaction(connection):
         for instrument in instruments:
             row = _instrument_row(account_id, instrument)
-            if _is_new(connection, schema.instruments, row, keys=("account_id", "instrument_id"), what=instrument.symbol):
+            keys = ("account_id", "instrument_id")
+            if _is_new(connection, schema.instruments, row, keys=keys, what=instrument.symbol):
                 symbol = {name: row[name] for name in ("account_id", "instrument_id", "symbol")}
                 execute(
                     connection,

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 else:
     from pysqlite3 import dbapi2 as sqlite
 
-__all__ = ["EngineLock", "explained", "open_reader", "open_writer", "sqlite", "transaction"]
+__all__ = ["EngineLock", "explained", "open_reader", "open_writer", "path_of", "sqlite", "transaction"]
 
 #: Older releases have a race between a WAL reset and a commit (sqlite.org/wal.html, fixed in 3.51.3).
 SQLITE_VERSION_MIN: Final = (3, 51, 3)
@@ -121,7 +121,7 @@ def transaction(connection: sqlite.Connection) -> Iterator[sqlite.Connection]:
 
     It begins IMMEDIATE: a transaction that reads first and writes later fails at once when another one wrote.
     """
-    with explained(_path_of(connection)):
+    with explained(path_of(connection)):
         connection.execute("BEGIN IMMEDIATE")
         try:
             yield connection
@@ -168,7 +168,8 @@ def _check_folder(path: Path) -> None:
         raise BadInput(f"The database {path} cannot be written: change its permissions or name another file.")
 
 
-def _path_of(connection: sqlite.Connection) -> str:
+def path_of(connection: sqlite.Connection) -> str:
+    """Return the file that a connection works on."""
     return str(connection.execute("PRAGMA database_list").fetchone()[2])
 
 

@@ -14,8 +14,20 @@ from typing import Any, Final, get_args
 import msgspec
 
 from engine.core.errors import Bug
-from engine.core.messages import Bar, BarClosed, Event, Quote, QuoteBar, Step, Tick, TimeAdvanced
+from engine.core.messages import (
+    EMPTY_STEP,
+    Bar,
+    BarClosed,
+    Event,
+    InputsRefused,
+    Quote,
+    QuoteBar,
+    Step,
+    Tick,
+    TimeAdvanced,
+)
 from engine.core.values import InstrumentId, SessionKind
+from engine.store.accounts import AccountRow
 from engine.store.connection import sqlite
 from engine.store.rows import BARS, LAYOUTS, PLAIN_BAR_WIDTH, Row
 
@@ -26,7 +38,9 @@ _MARKET_NUMBERS: Final = frozenset({"price", "size", "bid", "ask", "bid_size", "
 
 _encode: Final = msgspec.json.Encoder().encode
 _KINDS: Final[dict[str, type]] = {kind.__name__: kind for kind in get_args(Event)}
-_decoders: Final = {name: msgspec.json.Decoder(kind) for name, kind in _KINDS.items()}
+_decoders: Final[dict[str, msgspec.json.Decoder[Any]]] = {
+    name: msgspec.json.Decoder(kind) for name, kind in _KINDS.items()
+}
 
 #: A journaled input: its step, the event, the bars that the step finished, and the hash of the chain.
 Journaled = tuple[int, Event, tuple[Bar, ...], bytes]
@@ -34,7 +48,7 @@ Journaled = tuple[int, Event, tuple[Bar, ...], bytes]
 
 def is_journaled(event: Event, step: Step) -> bool:
     """Return whether a step has to be kept."""
-    return bool(step.facts or step.commands) or event.__class__ not in _PASSING
+    return step is not EMPTY_STEP or event.__class__ not in _PASSING
 
 
 def input_row(event: Event, step: Step, number: int) -> Row:
@@ -116,7 +130,8 @@ def _bars_by_step(connection: sqlite.Connection, account_id: int) -> Iterator[tu
     cursor = connection.execute(
         f"SELECT {columns} FROM bars WHERE account_id = ? ORDER BY step_id, step_position", (account_id,)
     )
-    step, bars = 0, []
+    step = 0
+    bars: list[Bar] = []
     for row in chain(cursor, [None]):
         if row is None or row[0] != step:
             if bars:
@@ -169,3 +184,17 @@ def _offset_of(connection: sqlite.Connection, account_id: int) -> int:
     if row is None:
         raise Bug(f"The database has no account {account_id}.")
     return int(row[0])
+
+
+def read_refusals(connection: sqlite.Connection, account: AccountRow) -> dict[int, tuple[InputsRefused, ...]]:
+    """Return what was refused, by the number of the step that said so."""
+    refused: dict[int, tuple[InputsRefused, ...]] = {}
+    cursor = connection.execute(
+        "SELECT step_id, instrument_id, reason, count, ts_ns FROM refused_inputs WHERE account_id = ? ORDER BY id",
+        (account.account_id,),
+    )
+    for step_id, instrument_id, reason, count, ts_ns in cursor:
+        fact = InputsRefused(instrument_id=InstrumentId(instrument_id), reason=reason, count=count, ts_ns=ts_ns)
+        step = step_id - account.id_offset
+        refused[step] = (*refused.get(step, ()), fact)
+    return refused

@@ -16,7 +16,6 @@ from engine.core.messages import (
     Bar,
     BracketOpened,
     BracketTransitioned,
-    CancelOrder,
     CashMoved,
     Command,
     DecisionMade,
@@ -27,9 +26,7 @@ from engine.core.messages import (
     OrderCreated,
     OrderTransitioned,
     PositionChanged,
-    QueryOrder,
     SignalEmitted,
-    SubmitOrder,
     TradeBooked,
     TradingStateChanged,
 )
@@ -76,7 +73,8 @@ TRADING_STATES: Final = 15
 
 #: How much of a bar's row is kept where the rest is as `_PLAIN_TAIL` says: a bar from a file, alone in its step.
 PLAIN_BAR_WIDTH: Final = 10
-_PLAIN_TAIL: Final[Row] = (0, None, None, 0, 1, *(None,) * 8)
+_PLAIN_START: Final[Row] = (0, None, None, 0, 1)
+_PLAIN_TAIL: Final[Row] = (*_PLAIN_START, *(None,) * 8)
 
 LAYOUTS: Final[tuple[Layout, ...]] = (
     Layout("inputs", ("id", "kind", "venue_ts_ns", "received_ts_ns", "payload")),
@@ -177,10 +175,9 @@ def bar_row(bar: Bar, step: int, place: int) -> Row:
         "regular" if bar.session_kind is _REGULAR else "extended",
     )
     quotes = bar.quotes
-    if not place and bar.tick_count is None and bar.quote_count is None and quotes is None and bar.complete:
-        if not bar.revision:
-            return start
     tail: Row = (place, bar.tick_count, bar.quote_count, bar.revision, int(bar.complete))
+    if quotes is None and tail == _PLAIN_START:
+        return start
     if quotes is None:
         return (*start, *tail, *(None,) * 8)
     return (

@@ -20,6 +20,7 @@ from sqlalchemy import (
 )
 from sqlalchemy import text as sql_text
 from sqlalchemy.schema import SchemaItem
+from sqlalchemy.sql.elements import quoted_name
 
 from engine.store.columns import BYTES, TEXT, WHOLE, computed, flag, moment, money, price, quantity, real, text, whole
 from engine.store.vocabulary import VOCABULARY
@@ -47,6 +48,10 @@ def _word(name: str, vocabulary: str) -> Column[Any]:
     return text(name, ForeignKey(f"{vocabulary}.name"))
 
 
+# A keyword that needs no quotes: people type it without.
+TRIGGER: Final = quoted_name("trigger", quote=False)
+
+
 def _id() -> Column[Any]:
     return Column("id", WHOLE, primary_key=True)
 
@@ -57,6 +62,11 @@ def _defaulted(name: str, default: str) -> Column[Any]:
 
 def _account() -> Column[Any]:
     return whole("account_id", ForeignKey("accounts.id"))
+
+
+def _owner() -> Column[Any]:
+    # The account of a row whose instrument or step says already that the account exists: one look-up less per row.
+    return whole("account_id")
 
 
 def _step() -> Column[Any]:
@@ -181,7 +191,7 @@ commands = _table(
 
 bars = _table(
     "bars",
-    _account(),
+    _owner(),
     _step(),
     whole("instrument_id"),
     *moment("start_ts_ns", twin="timestamp"),
@@ -206,7 +216,7 @@ bars = _table(
 gaps = _table(
     "gaps",
     _id(),
-    _account(),
+    _owner(),
     _step(),
     whole("instrument_id"),
     *moment("from_ts_ns", twin="from_timestamp"),
@@ -218,7 +228,7 @@ gaps = _table(
 refused_inputs = _table(
     "refused_inputs",
     _id(),
-    _account(),
+    _owner(),
     _step(),
     whole("instrument_id"),
     text("reason"),
@@ -232,7 +242,7 @@ refused_inputs = _table(
 signals = _table(
     "signals",
     _id(),
-    _account(),
+    _owner(),
     _step(),
     text("strategy_id"),
     whole("instrument_id"),
@@ -254,7 +264,7 @@ signals = _table(
 decisions = _table(
     "decisions",
     _id(),
-    _account(),
+    _owner(),
     _step(),
     whole("signal_id", ForeignKey("signals.id"), optional=True),
     text("strategy_id"),
@@ -277,7 +287,7 @@ decisions = _table(
 brackets = _table(
     "brackets",
     _id(),
-    _account(),
+    _owner(),
     _step(),
     text("strategy_id"),
     whole("instrument_id"),
@@ -307,7 +317,7 @@ bracket_events = _table(
     whole("version"),
     _word("from_state", "bracket_states"),
     _word("to_state", "bracket_states"),
-    _word("trigger", "bracket_triggers"),
+    _word(TRIGGER, "bracket_triggers"),
     text("exit_reason"),
     *quantity("entered_quantity"),
     *quantity("exited_quantity"),
@@ -319,7 +329,7 @@ bracket_events = _table(
 orders = _table(
     "orders",
     _id(),
-    _account(),
+    _owner(),
     _step(),
     text("client_order_id"),
     text("strategy_id"),
@@ -358,7 +368,7 @@ order_events = _table(
     whole("version"),
     _word("from_state", "order_states"),
     _word("to_state", "order_states"),
-    _word("trigger", "order_triggers"),
+    _word(TRIGGER, "order_triggers"),
     _word("source", "report_sources"),
     text("reason"),
     *quantity("filled_quantity"),
@@ -374,7 +384,7 @@ order_events = _table(
 trades = _table(
     "trades",
     _id(),
-    _account(),
+    _owner(),
     _step(),
     whole("order_id", ForeignKey("orders.id")),
     whole("bracket_id", ForeignKey("brackets.id")),
@@ -400,7 +410,7 @@ trades = _table(
 
 positions = _table(
     "positions",
-    _account(),
+    _owner(),
     _step(),
     text("strategy_id"),
     whole("instrument_id"),
@@ -419,7 +429,7 @@ positions = _table(
 position_adjustments = _table(
     "position_adjustments",
     _id(),
-    _account(),
+    _owner(),
     _step(),
     text("strategy_id"),
     whole("instrument_id"),

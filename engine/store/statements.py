@@ -8,7 +8,17 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from sqlalchemy import BindParameter, ColumnElement, Insert, Table, bindparam, case, insert, literal_column, null, update
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Table,
+    bindparam,
+    case,
+    insert,
+    literal_column,
+    null,
+    update,
+)
 from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.sql.base import Executable
@@ -22,7 +32,6 @@ from engine.store.rows import (
     BARS,
     BRACKET_EVENTS,
     BRACKETS,
-    EQUITY_CURVE,
     INPUTS,
     LAYOUTS,
     ORDER_EVENTS,
@@ -82,7 +91,7 @@ class Statements:
 
     def _values(self, layout: Layout, **constants: ColumnElement[Any]) -> str:
         table = schema.METADATA.tables[layout.table]
-        return _text(insert(table).values(**self._bound(table, layout), **constants), layout)
+        return _text(insert(table).values(**self._bound(table, layout), **constants).inline(), layout)
 
     def _bound(self, table: Table, layout: Layout) -> dict[str, ColumnElement[Any]]:
         values = {name: self._parameter(table, name) for name in layout.columns}
@@ -97,7 +106,7 @@ class Statements:
         statement = sqlite_insert(table).values(**self._bound(table, layout))
         keys = [column.name for column in table.primary_key]
         changed = {name: statement.excluded[name] for name in layout.columns if name not in keys}
-        return _text(statement.on_conflict_do_update(index_elements=keys, set_=changed), layout)
+        return _text(statement.on_conflict_do_update(index_elements=keys, set_=changed).inline(), layout)
 
     def _order_start(self) -> dict[str, ColumnElement[Any]]:
         zero: ColumnElement[Any] = literal_column("0")
@@ -175,7 +184,7 @@ def _parameter(table: Table, name: str) -> BindParameter[Any]:
     return bindparam(f"p_{name}", type_=table.c[name].type)
 
 
-def _text(statement: Any, layout: Layout) -> str:
+def _text(statement: CompilerElement, layout: Layout) -> str:
     # Parameters are numbered by their place in the row, so that one row serves several statements.
     place = {f"p_{name}": number for number, name in enumerate(layout.columns, start=1)}
     compiled = str(statement.compile(dialect=_DIALECT))

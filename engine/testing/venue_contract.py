@@ -109,7 +109,7 @@ def quote(ts_ns: int, bid: float, ask: float) -> Quote:
     )
 
 
-def order(  # noqa: PLR0913 - an order has this many parts
+def order(
     identity: str,
     side: Side,
     quantity: int | str,

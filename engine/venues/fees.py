@@ -72,7 +72,7 @@ class NoFees:
 
     name = "none"
 
-    def fee(self, instrument: Instrument, side: Side, *, price: Decimal, quantity: Decimal, ts_ns: int) -> Decimal:  # noqa: ARG002 - the schedule's signature
+    def fee(self, instrument: Instrument, side: Side, *, price: Decimal, quantity: Decimal, ts_ns: int) -> Decimal:
         """Return zero."""
         return ZERO
 

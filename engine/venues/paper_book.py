@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Final
+from typing import Final, Self
 
 import msgspec
 from pysqlite3 import dbapi2 as sqlite
@@ -75,7 +75,7 @@ class PaperBook:
         except sqlite.DatabaseError as error:
             raise BadInput(f"The paper book {path} is not an SQLite file ({error}): name another file.") from error
 
-    def __enter__(self) -> PaperBook:
+    def __enter__(self) -> Self:
         """Return the open book."""
         return self
 

@@ -162,7 +162,7 @@ CASES = (
 )
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.file}:{case.column}")
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.file}:{case.column}:{case.first_row}")
 def test_column(case: Case, golden: Path) -> None:
     bars = read(golden / case.bars)
     bars[SESSION_COLUMN] = np.zeros(len(bars["close"]))

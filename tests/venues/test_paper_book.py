@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 
@@ -22,7 +23,7 @@ def opened(path: Path, *, latency_ns: int = 0) -> PaperVenue:
     return PaperVenue({SPY.instrument_id: SPY}, {SPY.instrument_id: SESSIONS}, settings, book=PaperBook(path))
 
 
-def names(reports: list[object]) -> list[str]:
+def names(reports: Sequence[object]) -> list[str]:
     return [f"{type(report).__name__} {report.client_order_id}" for report in reports]  # type: ignore[attr-defined]
 
 
@@ -50,10 +51,25 @@ def test_killed_after_the_open_the_exits_still_meet_the_rest_of_the_bar(tmp_path
 
     driver = VenueDriver(opened(path))
     told = driver.send(query("buy", decided_ts_ns=minute(0)))
-    assert names(list(told)) == ["OrderAcknowledged buy", "OrderFilled buy"]
+    assert names(told) == ["OrderAcknowledged buy", "OrderFilled buy"]
     driver.send(order("stop", Side.SELL, 10, stop="99.5", decided_ts_ns=told[-1].received_ts_ns))
     assert [(type(r), getattr(r, "price", None)) for r in driver.show(event)] == [(OrderFilled, Decimal("99.5"))]
     assert driver.show(event) == []
+
+
+def test_a_late_answer_to_an_open_meets_the_rest_of_that_bar_after_a_restart_too(tmp_path: Path) -> None:
+    path = tmp_path / "paper.book"
+    first = opened(path)
+    first.send(order("buy", Side.BUY, 10, decided_ts_ns=minute(0)))
+    event = bar(minute(0), (100.0, 102.0, 99.0, 101.0))
+    first.observe_open(event)
+
+    again = opened(path)
+    # Another symbol's bar had moved the engine's clock on to the end of this minute before it answered.
+    again.send(order("stop", Side.SELL, 10, stop="99.5", decided_ts_ns=minute(1)))
+    again.drain()
+    again.observe_rest(event)
+    assert names(again.drain()) == ["OrderFilled stop"]
 
 
 def test_a_bar_that_was_matched_is_ignored_when_it_is_shown_again(tmp_path: Path) -> None:
@@ -76,17 +92,17 @@ def test_a_print_that_was_matched_is_ignored_when_it_is_shown_again(tmp_path: Pa
     again.send(order("more", Side.BUY, 1, decided_ts_ns=minute(0)))
     assert again.show(tick(minute(-1), 50.0)) == []
     assert again.show(matched) == []
-    assert names(list(again.show(same_time))) == ["OrderFilled more"]
+    assert names(again.show(same_time)) == ["OrderFilled more"]
 
 
 def test_commands_on_their_way_survive(tmp_path: Path) -> None:
     path = tmp_path / "paper.book"
     VenueDriver(opened(path, latency_ns=5)).send(order("buy", Side.BUY, 1, limit="90", decided_ts_ns=minute(0)))
     again = VenueDriver(opened(path))
-    assert names(list(again.show(bar(minute(1), FLAT)))) == ["OrderAcknowledged buy"]
+    assert names(again.show(bar(minute(1), FLAT))) == ["OrderAcknowledged buy"]
     again.send(cancel("buy", decided_ts_ns=minute(2)))
     last = VenueDriver(opened(path))
-    assert names(list(last.show(bar(minute(2), FLAT)))) == ["OrderCanceled buy"]
+    assert names(last.show(bar(minute(2), FLAT))) == ["OrderCanceled buy"]
     assert VenueDriver(opened(path)).show(bar(minute(3), FLAT)) == []
 
 

@@ -1,4 +1,4 @@
-"""What holds for every market and every wish: never short, exactly once, exact cash, and restarts that change nothing."""
+"""What holds for every market and every wish: never short, exactly once, exact cash, harmless restarts."""
 
 from __future__ import annotations
 
@@ -47,7 +47,9 @@ class Trader:
         if isinstance(report, OrderCanceled) and report.client_order_id.startswith("stop"):
             left = self.sent[report.client_order_id].quantity - self.filled.get(report.client_order_id, Decimal(0))
             if report.reason == "canceled on request" and left > 0:
-                return self.submit(order(f"exit:{report.client_order_id}", Side.SELL, str(left), decided_ts_ns=report.received_ts_ns))
+                return self.submit(
+                    order(f"exit:{report.client_order_id}", Side.SELL, str(left), decided_ts_ns=report.received_ts_ns)
+                )
         return []
 
     def _on_fill(self, fill: OrderFilled) -> list[Command]:
@@ -62,7 +64,9 @@ class Trader:
         stop, target = str(fill.price - self.stop_distance), str(fill.price + 2)
         return [
             *self.submit(order(f"stop:{fill.execution_id}", Side.SELL, many, stop=stop, link=pair, decided_ts_ns=now)),
-            *self.submit(order(f"target:{fill.execution_id}", Side.SELL, many, limit=target, link=pair, decided_ts_ns=now)),
+            *self.submit(
+                order(f"target:{fill.execution_id}", Side.SELL, many, limit=target, link=pair, decided_ts_ns=now)
+            ),
         ]
 
     def submit(self, command: SubmitOrder) -> list[Command]:
@@ -154,13 +158,15 @@ def histories(draw: st.DrawFn) -> tuple[list[tuple[MarketEvent, list[Command]]],
         wish = draw(WISHES)
         commands: list[Command] = []
         if wish == "leave":
-            commands = [cancel(f"{leg}:{entry}:1", decided_ts_ns=now) for entry in entries for leg in ("stop", "target")]
+            commands = [
+                cancel(f"{leg}:{entry}:1", decided_ts_ns=now) for entry in entries for leg in ("stop", "target")
+            ]
         elif wish:
             entries.append(f"entry{number}")
             price = draw(PRICES)
             prices = {"limit": {"limit": str(price)}, "stop": {"stop": str(price)}}.get(wish, {})
             many = draw(st.integers(1, 12))
-            commands = [order(entries[-1], Side.BUY, many, day=wish == "day", decided_ts_ns=now, **prices)]  # type: ignore[arg-type]
+            commands = [order(entries[-1], Side.BUY, many, day=wish == "day", decided_ts_ns=now, **prices)]
         story.append((event, commands))
     cap = draw(st.sampled_from([None, Decimal(3)]))
     rules = MatchRules(fill_quantity_max=cap, slippage_bps=draw(st.sampled_from([Decimal(0), Decimal(3)])))
@@ -200,7 +206,9 @@ def venue_of(values: PaperSettings, path: Path | None = None) -> PaperVenue:
 
 @given(histories())
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_the_books_hold_for_every_history(history: tuple[list[tuple[MarketEvent, list[Command]]], MatchRules, int]) -> None:
+def test_the_books_hold_for_every_history(
+    history: tuple[list[tuple[MarketEvent, list[Command]]], MatchRules, int],
+) -> None:
     story, rules, latency_ns = history
     world = run(story, World(venue_of(paper_settings(rules, latency_ns))))
     fills = [report for report in world.reports if isinstance(report, OrderFilled)]
@@ -261,7 +269,7 @@ def restarted(
 
 
 @given(histories())
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_restarts_between_all_operations_change_no_report(
     history: tuple[list[tuple[MarketEvent, list[Command]]], MatchRules, int],
 ) -> None:
@@ -271,7 +279,7 @@ def test_restarts_between_all_operations_change_no_report(
 
 
 @given(histories())
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_crashes_that_lose_every_undrained_report_are_healed_by_queries(
     history: tuple[list[tuple[MarketEvent, list[Command]]], MatchRules, int],
 ) -> None:

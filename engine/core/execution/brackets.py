@@ -52,7 +52,7 @@ class Bracket:
 
     @property
     def is_final(self) -> bool:
-        """Return whether nothing is held and nothing is planned."""
+        """Return whether nothing is held and nothing is planned; a leg may still wait for its cancel."""
         return self.state in FINAL_STATES
 
     @property
@@ -60,9 +60,14 @@ class Bracket:
         """Return whether the entry may still fill."""
         return self.entry is not None and self.entry.is_open
 
-    def open_exits(self) -> list[WorkingOrder]:
-        """Return exits that may still fill."""
-        return [order for order in self.exits if order.is_open]
+    @property
+    def is_settled(self) -> bool:
+        """Return whether the bracket is final and none of its orders may still fill: nothing can come of it as planned."""
+        return self.is_final and not self.entry_is_open and not self.open_exits()
+
+    def open_exits(self, *, of_pair: int = 0) -> list[WorkingOrder]:
+        """Return exits that may still fill, of one pair or of all."""
+        return [order for order in self.exits if order.is_open and of_pair in (0, order.pair)]
 
     def outstanding(self) -> Decimal:
         """Return how much the open exits could still sell; a linked pair counts once, at its larger remainder."""

@@ -61,10 +61,14 @@ class WorkingOrder:
     filled: Decimal = ZERO
     cancel_requested: bool = False
     venue_order_id: str | None = None
+    #: Until when an entry may work: a while after its session, ns UTC; None where nothing ends it.
+    works_until_ts_ns: int | None = None
     #: When the engine stops waiting for an answer (to the order, or to its cancel), ns UTC.
     deadline_ts_ns: int | None = None
-    #: How often that deadline has passed.
-    overdue: int = 0
+    #: How many questions about it the venue has left without an answer that ends the wait.
+    unanswered: int = 0
+    #: True once nothing is left for it to sell: its pair or its bracket is done.
+    is_leftover: bool = False
 
     @property
     def is_open(self) -> bool:

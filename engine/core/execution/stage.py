@@ -1,7 +1,8 @@
-"""The execution stage: makes orders of approved requests, lets reports move them, and says what is wanted next.
+"""The execution stage: places approved requests, lets orders move their brackets, and says what is wanted next.
 
 It never sends and never sizes: what it wants goes to the gate as a request and comes back approved. Style
-`both_legs` runs here: stop and target of one entry execution are linked at the venue.
+`both_legs` runs here: stop and target of one entry execution are linked at the venue. The orders themselves, and
+what is asked about them, are in the register.
 """
 
 from __future__ import annotations
@@ -14,36 +15,21 @@ from uuid import UUID
 from engine.core.execution import legs
 from engine.core.execution.bracket_table import BRACKET_MACHINE, BracketState, BracketTrigger, ExitStyle
 from engine.core.execution.brackets import Bracket, move
-from engine.core.execution.ids import client_order_id
-from engine.core.execution.order_table import OrderState, OrderTrigger
-from engine.core.execution.orders import (
-    REPORT_TRIGGERS,
-    Execution,
-    WorkingOrder,
-    bust_trigger,
-    execution_trigger,
-    reason_of,
-    transition,
-)
+from engine.core.execution.orders import Execution, WorkingOrder
+from engine.core.execution.register import OrderRegister
 from engine.core.execution.settings import Deadlines
 from engine.core.messages import (
     Approved,
     BracketOpened,
-    CancelOrder,
     Draft,
-    ExecutionBusted,
     HaltWanted,
-    OrderAcknowledged,
-    OrderFilled,
     OrderRequest,
-    QueryOrder,
     VenueReport,
 )
 from engine.core.values import (
     ZERO,
     AccountId,
     ClientOrderId,
-    ExecutionId,
     Instrument,
     InstrumentId,
     Leg,
@@ -70,24 +56,24 @@ class ExecutionStage:
         deadlines: Deadlines,
         exit_style: ExitStyle,
     ) -> None:
-        self._account_id = account_id
-        self._namespace = namespace
         self._instruments = instruments
         self._sessions = sessions
         self._deadlines = deadlines
         self._exit_style = exit_style
-        self._orders: dict[ClientOrderId, WorkingOrder] = {}
+        self._orders = OrderRegister(account_id=account_id, namespace=namespace, sessions=sessions, deadlines=deadlines)
         self._brackets: dict[int, Bracket] = {}
+        # Those that are not settled: most reports and every signal concern one of these.
         self._open: dict[int, Bracket] = {}
-        self._awaited: dict[ClientOrderId, WorkingOrder] = {}
-        self._executions: dict[ExecutionId, Execution] = {}
-        self._busted: set[ExecutionId] = set()
 
     # --- what others may ask -------------------------------------------------------------------------------
 
     def order(self, order_id: ClientOrderId) -> WorkingOrder | None:
         """Return an order of ours, or None."""
-        return self._orders.get(order_id)
+        return self._orders.order(order_id)
+
+    def open_orders(self) -> list[WorkingOrder]:
+        """Return orders that may still fill, oldest first."""
+        return self._orders.open_orders()
 
     def bracket(self, bracket_id: int) -> Bracket:
         """Return a bracket by its number."""
@@ -96,26 +82,27 @@ class ExecutionStage:
     def open_brackets(
         self, strategy_id: StrategyId | None = None, instrument_id: InstrumentId | None = None
     ) -> list[Bracket]:
-        """Return brackets that are not final, of one strategy and instrument or of all."""
+        """Return brackets that are not settled (see `Bracket.is_settled`), of one strategy and instrument or of all."""
         return [
             bracket
             for bracket in self._open.values()
             if strategy_id in (None, bracket.strategy_id) and instrument_id in (None, bracket.instrument_id)
         ]
 
-    def open_orders(self) -> list[WorkingOrder]:
-        """Return orders that may still fill, oldest first."""
-        return [order for order in self._orders.values() if order.is_open]
-
     def open_order_count(self) -> int:
         """Return how many orders of open brackets may still fill."""
         return sum(bracket.entry_is_open + len(bracket.open_exits()) for bracket in self._open.values())
 
     def exits_with(self, request: OrderRequest) -> Decimal:
-        """Return how much all working and unknown exits could sell if the request joined them."""
+        """Return how much all working and unknown exits could sell if the request joined them.
+
+        A leg that its closed bracket has left over counts: until the venue says that it is gone, it may sell.
+        """
         total = sum(
             (bracket.outstanding() for bracket in self.open_brackets(request.strategy_id, request.instrument_id)), ZERO
         )
+        if request.leg is Leg.ENTRY:
+            return total
         if not request.pair:
             return total + request.quantity
         already = self._brackets[request.bracket_id].pair_outstanding(request.pair)
@@ -123,9 +110,9 @@ class ExecutionStage:
 
     def next_deadline_ts_ns(self) -> int | None:
         """Return when the next waiting state runs out, ns UTC."""
-        deadlines = [order.deadline_ts_ns for order in self._awaited.values() if order.deadline_ts_ns is not None]
-        deadlines += [bracket.deadline_ts_ns for bracket in self._open.values() if bracket.deadline_ts_ns is not None]
-        return min(deadlines, default=None)
+        deadlines = [bracket.deadline_ts_ns for bracket in self._open.values()]
+        deadlines.append(self._orders.next_deadline_ts_ns())
+        return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     # --- orders of approved requests -----------------------------------------------------------------------
 
@@ -133,7 +120,7 @@ class ExecutionStage:
         """Make the order of an approved request, and its bracket when it is an entry."""
         request = approved.request
         bracket = self._brackets[request.bracket_id] if request.bracket_id else self._open_bracket(request, draft)
-        order = self._make_order(request, bracket, draft)
+        order = self._orders.make(request, bracket_id=bracket.bracket_id, draft=draft)
         link = bracket.links.setdefault(request.pair, order.client_order_id) if request.pair else None
         draft.facts.append(
             legs.created_fact(order, request, link=link, decision_id=approved.decision_id, ts_ns=draft.ts_ns)
@@ -157,9 +144,6 @@ class ExecutionStage:
             target_distance=request.target_distance,
             reference_price=request.reference_price,
         )
-        session = self._sessions[request.instrument_id].session_from(draft.ts_ns)
-        if not session.always_open:
-            bracket.deadline_ts_ns = session.close_ts_ns + self._deadlines.entry_after_close_ns
         self._brackets[bracket.bracket_id] = bracket
         self._open[bracket.bracket_id] = bracket
         draft.facts.append(
@@ -177,34 +161,6 @@ class ExecutionStage:
         )
         return bracket
 
-    def _make_order(self, request: OrderRequest, bracket: Bracket, draft: Draft) -> WorkingOrder:
-        order_id = len(self._orders) + 1
-        order = WorkingOrder(
-            order_id=order_id,
-            client_order_id=client_order_id(
-                self._namespace,
-                account_id=self._account_id,
-                strategy_id=request.strategy_id,
-                instrument_id=request.instrument_id,
-                sequence=order_id,
-                leg=request.leg,
-                attempt=1,
-            ),
-            bracket_id=bracket.bracket_id,
-            strategy_id=request.strategy_id,
-            instrument_id=request.instrument_id,
-            leg=request.leg,
-            side=request.side,
-            order_type=request.order_type,
-            quantity=request.quantity,
-            reference_price=request.reference_price,
-            pair=request.pair,
-            deadline_ts_ns=draft.ts_ns + self._deadlines.acknowledge_ns,
-        )
-        self._orders[order.client_order_id] = order
-        self._awaited[order.client_order_id] = order
-        return order
-
     def _exit_placed(self, bracket: Bracket, leg: Leg, draft: Draft) -> None:
         if leg is Leg.STOP:
             # The clock of the exposure started with the fill: a stop that is only written does not reset it.
@@ -212,81 +168,33 @@ class ExecutionStage:
         elif leg is Leg.EXIT:
             self._move(bracket, BracketTrigger.EXIT_DECIDED, draft)
 
-    # --- reports of the venue ------------------------------------------------------------------------------
+    # --- reports of the venue, and what is wanted next -----------------------------------------------------
 
     def apply(self, report: VenueReport, order: WorkingOrder, draft: Draft) -> Execution | None:
         """Let a report move its order; return the execution that the ledger has to book, if it brings a new one."""
-        if isinstance(report, OrderFilled):
-            return self._apply_fill(report, order, draft)
-        if isinstance(report, ExecutionBusted):
-            return self._apply_bust(report, order, draft)
-        if isinstance(report, OrderAcknowledged):
-            order.venue_order_id = report.venue_order_id
-        self._transition(order, REPORT_TRIGGERS[type(report)], report, draft)
-        return None
-
-    def _apply_fill(self, report: OrderFilled, order: WorkingOrder, draft: Draft) -> Execution | None:
-        if report.execution_id in self._executions:
-            return None
-        execution = Execution(
-            order=order,
-            execution_id=report.execution_id,
-            price=report.price,
-            quantity=report.quantity,
-            fee=report.fee,
-            is_bust=False,
-            venue_ts_ns=report.venue_ts_ns,
-        )
-        self._executions[report.execution_id] = execution
-        order.filled += report.quantity
-        self._transition(order, execution_trigger(order), report, draft)
-        return execution
-
-    def _apply_bust(self, report: ExecutionBusted, order: WorkingOrder, draft: Draft) -> Execution | None:
-        filled = self._executions.get(report.execution_id)
-        if filled is None or report.execution_id in self._busted:
-            return None
-        self._busted.add(report.execution_id)
-        order.filled -= filled.quantity
-        self._transition(order, bust_trigger(order), report, draft)
-        return Execution(
-            order=order,
-            execution_id=report.execution_id,
-            price=filled.price,
-            quantity=filled.quantity,
-            fee=filled.fee,
-            is_bust=True,
-            venue_ts_ns=report.venue_ts_ns,
-        )
-
-    def _transition(self, order: WorkingOrder, trigger: OrderTrigger, report: VenueReport, draft: Draft) -> None:
-        fact = transition(order, trigger, ts_ns=draft.ts_ns, venue_ts_ns=report.venue_ts_ns, reason=reason_of(report))
-        if fact is not None:
-            draft.facts.append(fact)
-        if not order.is_open or (order.state is not OrderState.NEW and not order.cancel_requested):
-            order.deadline_ts_ns = None
-            self._awaited.pop(order.client_order_id, None)
-
-    # --- what is wanted next -------------------------------------------------------------------------------
+        return self._orders.apply(report, order, draft)
 
     def react(self, order: WorkingOrder, execution: Execution | None, draft: Draft) -> list[Wish]:
         """Let an order's news move its bracket and return what is wanted next."""
         bracket = self._brackets[order.bracket_id]
         if execution is not None:
             bracket.reference_price = execution.price
+            self._open[bracket.bracket_id] = bracket
+        wishes = self._news(bracket, order, execution, draft)
+        if bracket.is_settled:
+            self._open.pop(bracket.bracket_id, None)
+        return wishes
+
+    def _news(self, bracket: Bracket, order: WorkingOrder, execution: Execution | None, draft: Draft) -> list[Wish]:
         if execution is not None and execution.is_bust:
             return self._busted_execution(bracket, order, execution, draft)
-        if execution is not None and order.filled > order.quantity:
-            return [
-                HaltWanted(
-                    instrument_id=order.instrument_id,
-                    reason=f"order {order.order_id} filled {order.filled} of {order.quantity}: compare with the venue",
-                ),
-                *self._react_normally(bracket, order, execution, draft),
-            ]
-        return self._react_normally(bracket, order, execution, draft)
+        wishes = self._usual_news(bracket, order, execution, draft)
+        if execution is None or order.filled <= order.quantity:
+            return wishes
+        reason = f"order {order.order_id} filled {order.filled} of {order.quantity}: compare with the venue"
+        return [HaltWanted(instrument_id=order.instrument_id, reason=reason), *wishes]
 
-    def _react_normally(
+    def _usual_news(
         self, bracket: Bracket, order: WorkingOrder, execution: Execution | None, draft: Draft
     ) -> list[Wish]:
         if order.leg is Leg.ENTRY:
@@ -296,16 +204,18 @@ class ExecutionStage:
             return self._exit_filled(bracket, order, draft)
         if not order.is_open:
             return self._exit_ended(bracket, order, draft)
+        self._note_cover(bracket, draft)
+        return []
+
+    def _note_cover(self, bracket: Bracket, draft: Draft) -> None:
         if bracket.state is BracketState.PROTECTING and bracket.is_covered():
             self._move(bracket, BracketTrigger.STOP_WORKING, draft)
-        return []
 
     def _entry_news(
         self, bracket: Bracket, order: WorkingOrder, execution: Execution | None, draft: Draft
     ) -> list[Wish]:
         if execution is not None:
             bracket.entered += execution.quantity
-            self._open[bracket.bracket_id] = bracket
             self._move(bracket, BracketTrigger.ENTRY_FILLED, draft)
             if bracket.wanted_exit:
                 return self._leave(bracket, draft)
@@ -313,15 +223,18 @@ class ExecutionStage:
             return legs.protect(bracket, execution, self._instruments[bracket.instrument_id])
         if order.is_open or bracket.is_final:
             return []
-        if not bracket.entered:
+        if bracket.state is BracketState.ENTERING:
             self._move(bracket, BracketTrigger.ENTRY_ENDED, draft)
-        elif not bracket.held:
+        elif bracket.held <= 0:
             self._close(bracket, draft)
         return []
 
     def _exit_filled(self, bracket: Bracket, order: WorkingOrder, draft: Draft) -> list[Wish]:
         bracket.exit_reason = legs.exit_reason(order.leg, bracket.wanted_exit)
+        if not order.is_open:
+            self._leave_over(bracket.open_exits(of_pair=order.pair), draft)
         if bracket.held > 0:
+            self._note_cover(bracket, draft)
             return self._leave(bracket, draft) if bracket.wanted_exit else []
         if bracket.entry_is_open:
             # The position is gone while the entry could still fill: what is left of it is not wanted any more.
@@ -335,10 +248,11 @@ class ExecutionStage:
     def _close(self, bracket: Bracket, draft: Draft) -> None:
         if not bracket.is_final:
             self._move(bracket, BracketTrigger.POSITION_CLOSED, draft)
-        # The venue cancels a linked leg within the fill; one that it leaves is canceled when this runs out.
-        for order in bracket.open_exits():
-            order.deadline_ts_ns = draft.ts_ns + self._deadlines.cancel_ns
-            self._awaited[order.client_order_id] = order
+        self._leave_over(bracket.open_exits(), draft)
+
+    def _leave_over(self, exits: list[WorkingOrder], draft: Draft) -> None:
+        for order in exits:
+            self._orders.leave_over(order, draft)
 
     def _exit_ended(self, bracket: Bracket, order: WorkingOrder, draft: Draft) -> list[Wish]:
         if bracket.held <= 0:
@@ -375,19 +289,24 @@ class ExecutionStage:
         )
         if order.leg is Leg.ENTRY:
             bracket.entered -= execution.quantity
+            self.cancel_entry(bracket, draft)
         else:
             bracket.exited -= execution.quantity
-            self._open[bracket.bracket_id] = bracket
             self._move(bracket, BracketTrigger.POSITION_REOPENED, draft)
-        if bracket.is_final or bracket.held <= 0:
-            return [halt]
-        return [halt, *self.want_exit(bracket, "signal", draft)]
+        if bracket.held > 0:
+            return [halt, *self.want_exit(bracket, "signal", draft)]
+        # What the exits were to sell was never bought.
+        self._cancel(bracket.open_exits(), draft)
+        if not bracket.entry_is_open:
+            self._close(bracket, draft)
+        return [halt]
 
     # --- leaving -------------------------------------------------------------------------------------------
 
     def want_exit(self, bracket: Bracket, reason: str, draft: Draft) -> list[Wish]:
         """Start to leave a bracket: cancel its entry and its legs, then ask for a market exit. Safe to repeat."""
         if bracket.is_final:
+            self._cancel(bracket.open_exits(), draft)
             return []
         bracket.wanted_exit = bracket.wanted_exit or reason
         if bracket.entry_is_open:
@@ -397,70 +316,37 @@ class ExecutionStage:
     def _leave(self, bracket: Bracket, draft: Draft) -> list[Wish]:
         protective = [order for order in bracket.open_exits() if order.leg is not Leg.EXIT]
         if protective:
-            for order in protective:
-                self._request_cancel(order, draft)
+            self._cancel(protective, draft)
             if bracket.state is not BracketState.SWAPPING:
                 self._move(bracket, BracketTrigger.EXIT_WANTED, draft)
             return []
         if bracket.held - bracket.outstanding() <= 0:
+            if bracket.state is not BracketState.EXITING:
+                self._move(bracket, BracketTrigger.EXIT_DECIDED, draft)
             return []
         return [legs.market_exit(bracket, bracket.reference_price)]
 
     def cancel_entry(self, bracket: Bracket, draft: Draft) -> None:
         """Ask for the cancel of a working entry; what it has filled stays."""
-        if bracket.entry is not None and bracket.entry.is_open:
-            self._request_cancel(bracket.entry, draft)
+        if bracket.entry is not None:
+            self._cancel([bracket.entry], draft)
 
-    def _request_cancel(self, order: WorkingOrder, draft: Draft) -> None:
-        if order.cancel_requested:
-            return
-        order.cancel_requested = True
-        fact = transition(
-            order, OrderTrigger.CANCEL_REQUESTED, ts_ns=draft.ts_ns, venue_ts_ns=draft.ts_ns, source="engine"
-        )
-        if fact is not None:
-            draft.facts.append(fact)
-        order.deadline_ts_ns = draft.ts_ns + self._deadlines.cancel_ns
-        self._awaited[order.client_order_id] = order
-        draft.commands.append(CancelOrder(client_order_id=order.client_order_id, decided_ts_ns=draft.ts_ns))
+    def _cancel(self, orders: list[WorkingOrder], draft: Draft) -> None:
+        for order in orders:
+            self._orders.request_cancel(order, draft)
 
     # --- deadlines -----------------------------------------------------------------------------------------
 
     def run_out(self, draft: Draft) -> list[Wish]:
         """Escalate every waiting state whose deadline has passed."""
-        for order in list(self._awaited.values()):
-            if order.deadline_ts_ns is not None and order.deadline_ts_ns <= draft.ts_ns:
-                self._order_overdue(order, draft)
-        wishes: list[Wish] = []
+        wishes: list[Wish] = [*self._orders.run_out(draft)]
         for bracket in list(self._open.values()):
             if bracket.deadline_ts_ns is not None and bracket.deadline_ts_ns <= draft.ts_ns:
                 wishes += self._bracket_overdue(bracket, draft)
         return wishes
 
-    def _order_overdue(self, order: WorkingOrder, draft: Draft) -> None:
-        if self._brackets[order.bracket_id].is_final and not order.cancel_requested:
-            self._request_cancel(order, draft)
-            return
-        fact = transition(
-            order,
-            OrderTrigger.OUTCOME_UNKNOWN,
-            ts_ns=draft.ts_ns,
-            venue_ts_ns=draft.ts_ns,
-            reason="no answer in time",
-            source="engine",
-        )
-        if fact is not None:
-            draft.facts.append(fact)
-        order.overdue += 1
-        # Asked less and less often: the venue is not to be flooded by a silence of its own.
-        order.deadline_ts_ns = draft.ts_ns + self._deadlines.acknowledge_ns * 2 ** min(order.overdue, 6)
-        draft.commands.append(QueryOrder(client_order_id=order.client_order_id, decided_ts_ns=draft.ts_ns))
-
     def _bracket_overdue(self, bracket: Bracket, draft: Draft) -> list[Wish]:
         bracket.deadline_ts_ns = None
-        if bracket.state is BracketState.ENTERING:
-            self.cancel_entry(bracket, draft)
-            return []
         if bracket.state in _PROTECTION_WAITS:
             return self.want_exit(bracket, "stop", draft)
         return [
@@ -476,12 +362,8 @@ class ExecutionStage:
         after = BRACKET_MACHINE.advance(bracket.state, trigger)
         deadline = deadline_ts_ns if deadline_ts_ns is not None else self._deadline(bracket, after, draft.ts_ns)
         draft.facts.append(move(bracket, trigger, ts_ns=draft.ts_ns, deadline_ts_ns=deadline))
-        if bracket.is_final:
-            self._open.pop(bracket.bracket_id, None)
 
     def _deadline(self, bracket: Bracket, after: BracketState, ts_ns: int) -> int | None:
-        if after is BracketState.ENTERING:
-            return bracket.deadline_ts_ns
         if after in _PROTECTION_WAITS and bracket.state in _PROTECTION_WAITS and bracket.deadline_ts_ns is not None:
             return bracket.deadline_ts_ns
         lasting_ns = {

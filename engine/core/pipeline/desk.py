@@ -167,7 +167,7 @@ class Desk:
             open_brackets=len(brackets),
             open_entries=sum(1 for entry in entries if entry.instrument_id == request.instrument_id),
             open_orders=execution.open_order_count() if is_entry else 0,
-            exits_with=ZERO if is_entry else execution.exits_with(request),
+            exits_with=execution.exits_with(request),
             entries_this_session=self._entries_this_session,
             since_same_ns=self.gate.since_same_ns(request, ts_ns) if is_entry else None,
         )

@@ -128,18 +128,26 @@ class Pipeline:
             return self._handlers[event.__class__](event, draft)
         return self._handlers[event.__class__](event, None)
 
-    def restore(self, event: Event, bars: Sequence[Bar]) -> Step:
-        """Repeat a journaled step: market data brings the bars that it finished then, instead of the builder."""
-        if not isinstance(event, Tick | Quote | TimeAdvanced):
-            return self.step(event)
+    def restore(self, event: Event, bars: Sequence[Bar], refusals: Sequence[InputsRefused] = ()) -> Step:
+        """Repeat a journaled step: bars that it finished, and refusals that it counted, come from the journal.
+
+        The prints and quotes that made them were not journaled, so the builders are left alone.
+        """
         draft = self._begin(event.received_ts_ns, None)
         self._pass_time(draft)
         for bar in bars:
-            self._finish_bar(bar, draft)
-        if isinstance(event, Quote):
-            self._show_quote(event, draft)
+            if not (isinstance(event, BarClosed) and bar is event.bar):
+                self._finish_bar(bar, draft)
+        if isinstance(event, Tick | Quote | TimeAdvanced):
+            draft.facts += refusals
+            if isinstance(event, Quote):
+                self._show_quote(event, draft)
+            self._set_wake()
+            return draft.seal()
+        if not isinstance(event, BarClosed):
+            draft.facts += refusals
         self._set_wake()
-        return draft.seal()
+        return self._handlers[event.__class__](event, draft)
 
     def resume_from(self, instrument_id: InstrumentId) -> int | None:
         """Return the end of an instrument's last finished minute, ns UTC: where its feed goes on. None before one."""

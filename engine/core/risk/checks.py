@@ -40,7 +40,7 @@ class Situation:
     open_brackets: int
     open_entries: int
     open_orders: int
-    #: What working and unknown exits could sell with this request.
+    #: What working and unknown exits could sell, with this request where it is an exit.
     exits_with: Decimal
     entries_this_session: int
     #: Since the same entry was last approved, ns; None if never.
@@ -81,7 +81,6 @@ def _result(
 
 
 _NOT_FOR_EXITS: Final = {number: _passed(number, "does not apply to exits") for number in _NAMES}
-_NOT_FOR_ENTRIES: Final = {number: _passed(number, "does not apply to entries") for number in _NAMES}
 
 
 def trading_state(situation: Situation, limits: Limits) -> CheckResult:
@@ -245,11 +244,13 @@ def duplicate_order(situation: Situation, limits: Limits) -> CheckResult:
 
 
 def exit_quantity(situation: Situation, limits: Limits) -> CheckResult:
-    """Check 19: working and unknown exits with this one never exceed the position; linked legs count once."""
+    """Check 19: working and unknown exits with this one never exceed the position; linked legs count once.
+
+    An entry waits until exits that could oversell (a leg that a closed bracket has left over) are gone.
+    """
     del limits
-    if situation.request.leg is Leg.ENTRY:
-        return _NOT_FOR_ENTRIES[19]
-    passed = ZERO < situation.exits_with <= situation.position
+    is_some = situation.exits_with > ZERO or situation.request.leg is Leg.ENTRY
+    passed = is_some and situation.exits_with <= situation.position
     return _result(
         19, passed=passed, value=situation.exits_with, limit=situation.position, reason="exits_exceed_position"
     )

@@ -1,0 +1,244 @@
+"""The composition root: what a backtest and a paper account are made of. Live trading joins them here.
+
+The three differ in which parts are plugged together and in nothing else: one pipeline, one loop, one journal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from decimal import Decimal
+from itertools import chain
+from pathlib import Path
+from typing import Final, Protocol
+from uuid import UUID, uuid4, uuid5
+
+from engine.app.loop import EngineLoop, Observer, quiet_garbage_collector
+from engine.app.resuming import ResumingJournal
+from engine.app.settings import RiskSettings
+from engine.app.strategy_loader import LoadedStrategy
+from engine.core.bars import PrintSource
+from engine.core.errors import BadInput
+from engine.core.execution.bracket_table import ExitStyle
+from engine.core.messages import AccountFunded, MarketEvent
+from engine.core.pipeline import Pipeline, PipelineSettings, StrategyBinding
+from engine.core.values import AccountId, Instrument, InstrumentId, Sessions, StrategyId
+from engine.matching import MatchRules
+from engine.store.accounts import (
+    AccountRow,
+    find_account,
+    finish_run,
+    open_account,
+    register_instruments,
+    register_strategy,
+    start_run,
+)
+from engine.store.connection import EngineLock, open_writer, sqlite
+from engine.store.migrate import upgrade
+from engine.store.vocabulary import RunKind, RunStatus
+from engine.store.writer import SqliteJournal
+from engine.venues.fees import fee_schedule
+from engine.venues.paper import PaperSettings, PaperVenue
+from engine.venues.paper_book import PaperBook
+
+#: Client order ids count accounts inside their own namespace, and each namespace has one account.
+_ONLY_ACCOUNT: Final = AccountId(1)
+#: Under which the namespaces of backtests are derived; a constant of the product.
+_BACKTESTS: Final = UUID("8c5e7a52-52f5-4f0e-9a54-0b8f0d4f9f3a")
+
+
+class MarketFeed(Protocol):
+    """What a run needs of a feed beyond its events."""
+
+    instruments: tuple[Instrument, ...]
+    sessions: Mapping[InstrumentId, Sessions]
+    fingerprint: str
+
+    def events(self, start_after_ts_ns: int | None = None) -> Iterator[MarketEvent]:
+        """Yield the events, or those received later than a moment (ns UTC)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSpec:
+    """Hold everything that decides what a run does."""
+
+    strategy: LoadedStrategy
+    feed: MarketFeed
+    risk: RiskSettings
+    #: Opening balance, in account currency.
+    cash: Decimal
+    fees: str = "none"
+    slippage_bps: Decimal = Decimal(0)
+    limit_fills_on_touch: bool = False
+    prints_from: PrintSource = PrintSource.TICKS
+    exit_style: ExitStyle = ExitStyle.BOTH_LEGS
+
+    @property
+    def parameters(self) -> dict[str, object]:
+        """Return the strategy's parameters by name."""
+        return asdict(self.strategy.parameters)
+
+    def text(self) -> str:
+        """Return what decides the run, as one line: the same line is the same run."""
+        parts: list[object] = [
+            self.strategy.import_string,
+            sorted(self.parameters.items()),
+            self.feed.fingerprint,
+            [(each.symbol, each.calendar) for each in self.feed.instruments],
+            self.risk.sha256,
+            self.cash.normalize(),
+            self.fees,
+            self.slippage_bps.normalize(),
+            self.limit_fills_on_touch,
+            self.prints_from.value,
+            self.exit_style.value,
+        ]
+        return "|".join(map(str, parts))
+
+
+def make_pipeline(spec: RunSpec, namespace: UUID) -> Pipeline:
+    """Return a fresh pipeline with one strategy object per instrument."""
+    feed = spec.feed
+    return Pipeline(
+        PipelineSettings(
+            account_id=_ONLY_ACCOUNT,
+            namespace=namespace,
+            instruments={each.instrument_id: each for each in feed.instruments},
+            sessions=feed.sessions,
+            strategies=[
+                StrategyBinding(
+                    strategy_id=StrategyId(spec.strategy.name),
+                    instrument_id=each.instrument_id,
+                    strategy=spec.strategy(),
+                )
+                for each in feed.instruments
+            ],
+            limits=spec.risk.limits,
+            deadlines=spec.risk.deadlines,
+            exit_style=spec.exit_style,
+            prints_from=spec.prints_from,
+        )
+    )
+
+
+def make_venue(spec: RunSpec, book: PaperBook | None = None) -> PaperVenue:
+    """Return the simulated venue that matches a run's orders."""
+    feed = spec.feed
+    return PaperVenue(
+        {each.instrument_id: each for each in feed.instruments},
+        feed.sessions,
+        PaperSettings(
+            opening_cash=spec.cash,
+            rules=MatchRules(slippage_bps=spec.slippage_bps, limit_fills_on_touch=spec.limit_fills_on_touch),
+            fees=fee_schedule(spec.fees),
+        ),
+        book=book,
+    )
+
+
+def opening(spec: RunSpec, ts_ns: int) -> AccountFunded:
+    """Return the input that puts the opening balance into an account."""
+    return AccountFunded(venue_ts_ns=ts_ns, received_ts_ns=ts_ns, amount=spec.cash, source="opening balance")
+
+
+def register(connection: sqlite.Connection, account: AccountRow, spec: RunSpec, kind: RunKind, ts_ns: int) -> int:
+    """Write who trades what under which settings, and return the number of the run."""
+    account_id, strategy = account.account_id, spec.strategy
+    register_instruments(connection, account_id, spec.feed.instruments)
+    register_strategy(
+        connection,
+        account_id,
+        StrategyId(strategy.name),
+        import_string=strategy.import_string,
+        parameters=spec.parameters,
+    )
+    return start_run(
+        connection,
+        account_id,
+        kind=kind,
+        strategy=strategy.import_string,
+        parameters=spec.parameters,
+        risk_hash=spec.risk.sha256,
+        data_fingerprint=spec.feed.fingerprint,
+        exit_style=spec.exit_style.value,
+        started_ts_ns=ts_ns,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinishedBacktest:
+    """Say where a backtest is found."""
+
+    account: AccountRow
+    journal_hash: str
+    #: True when it went on after an interrupted one of the same inputs.
+    was_resumed: bool
+
+
+def backtest(
+    spec: RunSpec,
+    database: Path,
+    *,
+    wall_ts_ns: int,
+    append: bool = False,
+    observer: Observer | None = None,
+) -> FinishedBacktest:
+    """Run a strategy over a feed into a database, as an account of its own; `wall_ts_ns` dates the run's row.
+
+    An interrupted backtest of the same inputs is gone on with: it is repeated, and what is journaled already is
+    compared instead of written. Steps are committed in batches.
+
+    Raises BadInput for a database that holds another run, unless `append`, and for a feed without events.
+    """
+    namespace = uuid5(_BACKTESTS, spec.text())
+    events = spec.feed.events()
+    first = next(events, None)
+    if first is None:
+        raise BadInput("The data hold no event of the chosen symbols: name another file or other symbols.")
+    with EngineLock(database):
+        upgrade(database)
+        connection = open_writer(database)
+        try:
+            account, was_resumed = _backtest_account(
+                connection, database, namespace, append=append, wall_ts_ns=wall_ts_ns
+            )
+            run_id = register(connection, account, spec, RunKind.BACKTEST, wall_ts_ns)
+            journal = ResumingJournal(SqliteJournal(connection, account), account)
+            loop = EngineLoop(
+                make_pipeline(spec, namespace), make_venue(spec), journal, is_durable=False, observer=observer
+            )
+            with quiet_garbage_collector():
+                loop.process(opening(spec, first.venue_ts_ns))
+                loop.run(chain([first], events))
+            finish_run(connection, run_id, status=RunStatus.FINISHED, finished_ts_ns=wall_ts_ns)
+            return FinishedBacktest(account=account, journal_hash=journal.journal_hash, was_resumed=was_resumed)
+        finally:
+            connection.close()
+
+
+def _backtest_account(
+    connection: sqlite.Connection, database: Path, namespace: UUID, *, append: bool, wall_ts_ns: int
+) -> tuple[AccountRow, bool]:
+    names = [name for (name,) in connection.execute("SELECT name FROM accounts ORDER BY id")]
+    latest = find_account(connection, names[-1]) if names else None
+    if latest is not None and latest.namespace == namespace and _was_interrupted(connection, latest):
+        return latest, True
+    if names and not append:
+        raise BadInput(
+            f"The database {database} already holds {len(names)} run(s), the last one {names[-1]}: "
+            "add --append to keep them side by side, or name another file with --db."
+        )
+    name = f"backtest-{len(names) + 1}"
+    return open_account(connection, name, namespace=namespace, opened_ts_ns=wall_ts_ns), False
+
+
+def _was_interrupted(connection: sqlite.Connection, account: AccountRow) -> bool:
+    row = connection.execute(
+        "SELECT status FROM runs WHERE account_id = ? ORDER BY id DESC LIMIT 1", (account.account_id,)
+    ).fetchone()
+    return row is None or row[0] != RunStatus.FINISHED.value
+
+
+def paper_namespace() -> UUID:
+    """Return a namespace for a new trading account: random, made once, then kept in the database."""
+    return uuid4()

@@ -1,0 +1,106 @@
+"""What an operator asks of an account: posted into its mailbox, taken by the engine in a step of its own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from engine.core.errors import BadInput, Retry
+from engine.core.messages import Flatten, Kill, Pause, Resume
+from engine.core.values import InstrumentId
+from engine.store.accounts import AccountRow, find_account, post_request
+from engine.store.connection import EngineLock, open_reader, open_writer, sqlite
+from engine.store.migrate import upgrade
+
+#: The account that people steer; backtests have nothing to steer.
+TRADED_ACCOUNT: Final = "paper"
+_LOOK_SECONDS: Final = 0.05
+
+OperatorEvent = type[Pause] | type[Resume] | type[Kill] | type[Flatten]
+
+
+def is_engine_running(database: Path) -> bool:
+    """Return whether an engine holds the database."""
+    try:
+        with EngineLock(database):
+            return False
+    except Retry:
+        return True
+
+
+def post(
+    database: Path,
+    kind: OperatorEvent,
+    *,
+    strategy_id: str | None,
+    symbol: str | None,
+    reason: str,
+    requested_by: str,
+    wall_ts_ns: int,
+) -> int:
+    """Put a command into the mailbox of the traded account; return the request's number.
+
+    Raises BadInput for a database without such an account, and for a symbol or a strategy that it does not trade.
+    """
+    if not database.exists():
+        raise BadInput(f"The database {database} does not exist: name the one of your account with --db.")
+    upgrade(database)
+    connection = open_writer(database)
+    try:
+        account = find_account(connection, TRADED_ACCOUNT)
+        if account is None:
+            raise BadInput(f"The database {database} holds no trading account: start one with ratchet run.")
+        _check_strategy(connection, account, strategy_id)
+        request = kind(
+            venue_ts_ns=wall_ts_ns,
+            received_ts_ns=wall_ts_ns,
+            reason=reason,
+            requested_by=requested_by,
+            strategy_id=strategy_id,
+            instrument_id=_instrument(connection, account, symbol),
+        )
+        return post_request(connection, account.account_id, request)
+    finally:
+        connection.close()
+
+
+def _instrument(connection: sqlite.Connection, account: AccountRow, symbol: str | None) -> InstrumentId | None:
+    if symbol is None:
+        return None
+    known = dict(
+        connection.execute(
+            "SELECT symbol, instrument_id FROM instruments WHERE account_id = ?", (account.account_id,)
+        ).fetchall()
+    )
+    if symbol not in known:
+        raise BadInput(f"The symbol {symbol!r} is not of this account, which trades {', '.join(sorted(known))}.")
+    return InstrumentId(known[symbol])
+
+
+def _check_strategy(connection: sqlite.Connection, account: AccountRow, strategy_id: str | None) -> None:
+    known = [
+        name
+        for (name,) in connection.execute(
+            "SELECT strategy_id FROM strategies WHERE account_id = ?", (account.account_id,)
+        )
+    ]
+    if strategy_id is not None and strategy_id not in known:
+        raise BadInput(f"The strategy {strategy_id!r} is not of this account, which runs {', '.join(sorted(known))}.")
+
+
+def wait_until_taken(
+    database: Path, request: int, *, seconds: float, sleep: Callable[[float], None] = time.sleep
+) -> int | None:
+    """Return the step that took a request; None where none has within the time."""
+    connection = open_reader(database)
+    try:
+        for _ in range(max(1, round(seconds / _LOOK_SECONDS))):
+            row = connection.execute("SELECT taken_step_id FROM operator_requests WHERE id = ?", (request,)).fetchone()
+            if row is not None and row[0] is not None:
+                return int(row[0])
+            sleep(_LOOK_SECONDS)
+        return None
+    finally:
+        connection.close()

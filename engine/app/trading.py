@@ -1,0 +1,252 @@
+"""A trading account at work: opened or recovered, fed, steered by an operator, and closed in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from engine.app.loop import EngineLoop, Observer
+from engine.app.modes import RunSpec, make_pipeline, make_venue, opening, paper_namespace, register
+from engine.app.recovery import restore
+from engine.core.errors import BadInput
+from engine.core.execution.order_table import OrderState
+from engine.core.messages import (
+    BarClosed,
+    CancelOrder,
+    Event,
+    MarketEvent,
+    QueryOrder,
+    Step,
+    SubmitOrder,
+    TimeAdvanced,
+)
+from engine.core.pipeline import Pipeline
+from engine.core.values import ClientOrderId
+from engine.ports import Clock
+from engine.store.accounts import AccountRow, find_account, finish_run, open_account, pending_requests
+from engine.store.connection import EngineLock, open_writer, sqlite
+from engine.store.migrate import upgrade
+from engine.store.vocabulary import RunKind, RunStatus
+from engine.store.writer import SqliteJournal
+from engine.venues.paper_book import PaperBook
+
+ACCOUNT_NAME: Final = "paper"
+
+_UNANSWERED: Final = frozenset({OrderState.NEW, OrderState.UNKNOWN})
+
+
+def book_path(database: Path) -> Path:
+    """Return where the paper venue keeps its own book: beside the database, never inside it."""
+    return database.with_name(database.name + ".venue")
+
+
+class TradingAccount:
+    """Hold one paper account and its parts, open: one engine, one database, one venue.
+
+    Use it as a context manager. Opening it recovers whatever an earlier process has journaled, asks the venue about
+    every order that may still work, and only then lets anything new happen.
+
+    Raises BadInput for a database that holds another account or other data, Retry when another engine has it,
+    Halt when the journal does not come out as it was written.
+    """
+
+    def __init__(
+        self,
+        spec: RunSpec,
+        database: Path,
+        clock: Clock,
+        *,
+        observer: Observer | None = None,
+        on_recovered: Observer | None = None,
+    ) -> None:
+        """Name the parts; `observer` is shown new steps, `on_recovered` those of an earlier process."""
+        self.spec = spec
+        self.database = database
+        self._clock = clock
+        self._observer = observer
+        self._on_recovered = on_recovered
+        self._stack = ExitStack()
+        self._connection: sqlite.Connection
+        self.account: AccountRow
+        self.pipeline: Pipeline
+        self.loop: EngineLoop
+        self._journal: SqliteJournal
+        self._run_id = 0
+        #: Steps that an earlier process had journaled.
+        self.recovered_steps = 0
+
+    def __enter__(self) -> Self:
+        """Open the account, or recover it."""
+        try:
+            self._open()
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close what is open; what was committed stays."""
+        self._stack.close()
+
+    def _open(self) -> None:
+        spec, stack = self.spec, self._stack
+        stack.enter_context(EngineLock(self.database))
+        upgrade(self.database)
+        self._connection = open_writer(self.database)
+        stack.callback(self._connection.close)
+        now_ts_ns = self._clock.now_ns()
+        self.account = self._account(now_ts_ns)
+        self.pipeline = make_pipeline(spec, self.account.namespace)
+        submitted = restore(self.pipeline, self._connection, self.account, observer=self._on_recovered)
+        self._journal = SqliteJournal(self._connection, self.account)
+        self.recovered_steps = self._journal.step_count
+        book = stack.enter_context(PaperBook(book_path(self.database)))
+        self.venue = make_venue(spec, book)
+        self.loop = EngineLoop(
+            self.pipeline, self.venue, self._journal, is_durable=True, observer=self._observer
+        )
+        self._run_id = register(self._connection, self.account, spec, RunKind.PAPER, now_ts_ns)
+        self._reconcile(submitted)
+
+    def _account(self, now_ts_ns: int) -> AccountRow:
+        known = find_account(self._connection, ACCOUNT_NAME)
+        if known is None:
+            others = self._connection.execute("SELECT name FROM accounts LIMIT 1").fetchone()
+            if others is not None:
+                raise BadInput(
+                    f"The database {self.database} holds the run {others[0]}: name another file with --db for trading."
+                )
+            return open_account(
+                self._connection, ACCOUNT_NAME, namespace=paper_namespace(), opened_ts_ns=now_ts_ns
+            )
+        self._check_same_data(known)
+        return known
+
+    def _check_same_data(self, account: AccountRow) -> None:
+        row = self._connection.execute(
+            "SELECT data_fingerprint, strategy, risk_hash FROM runs WHERE account_id = ? ORDER BY id DESC LIMIT 1",
+            (account.account_id,),
+        ).fetchone()
+        wanted = (self.spec.feed.fingerprint, self.spec.strategy.import_string, self.spec.risk.sha256)
+        for what, was, now in zip(("market data", "strategy", "risk file"), row or wanted, wanted, strict=True):
+            if was != now:
+                raise BadInput(
+                    f"The database {self.database} holds a run with other {what}: go on with the same, or name another "
+                    "file with --db."
+                )
+
+    def _reconcile(self, submitted: dict[ClientOrderId, SubmitOrder]) -> None:
+        # Before anything new: an order without an answer is handed over again, with the same id and payload (the
+        # process may have died between the commit and the send, and to this venue the same id is the same order);
+        # every other open order is asked about, and a cancel that was wanted is wanted again.
+        now_ts_ns = self.pipeline.now_ts_ns
+        for order in self.pipeline.execution.open_orders():
+            identity = order.client_order_id
+            if order.state in _UNANSWERED:
+                self.venue.send(submitted[identity])
+            else:
+                self.venue.send(QueryOrder(client_order_id=identity, decided_ts_ns=now_ts_ns))
+            if order.cancel_requested:
+                self.venue.send(CancelOrder(client_order_id=identity, decided_ts_ns=now_ts_ns))
+        self.loop.settle()
+        self.loop.commit()
+
+    # --- working -------------------------------------------------------------------------------------------
+
+    def run(self, *, until_ts_ns: int | None, pace: Callable[[MarketEvent], bool]) -> bool:
+        """Feed the account until the data end, a moment (ns UTC) has passed, or `pace` says to stop.
+
+        `pace` is shown every event before it is processed, may wait, and returns False to stop. Return True when
+        the data ended.
+        """
+        events = _Watched(self._remaining(), pace=pace, before=self._take_requests, until_ts_ns=until_ts_ns)
+        self.loop.run(events)
+        return events.has_ended
+
+    def _remaining(self) -> Iterator[MarketEvent]:
+        pipeline, feed = self.pipeline, self.spec.feed
+        ends = [pipeline.resume_from(each.instrument_id) for each in feed.instruments]
+        if any(end is not None for end in ends) and pipeline.now_ts_ns:
+            # From the oldest minute that is not finished: prints of an unfinished minute were not journaled.
+            oldest = min(end for end in ends if end is not None)
+            start = oldest if all(end is not None for end in ends) else None
+            yield from self._unseen(feed.events(None if start is None else start - 1))
+            return
+        events = feed.events()
+        first = next(events, None)
+        if first is None:
+            raise BadInput("The data hold no event of the chosen symbols: name another file or other symbols.")
+        if not self.recovered_steps:
+            self.loop.process(opening(self.spec, first.venue_ts_ns))
+        yield first
+        yield from events
+
+    def _unseen(self, events: Iterable[MarketEvent]) -> Iterator[MarketEvent]:
+        seen = {
+            each.instrument_id: self.pipeline.resume_from(each.instrument_id) or 0
+            for each in self.spec.feed.instruments
+        }
+        for event in events:
+            if isinstance(event, BarClosed):
+                if event.bar.start_ts_ns < seen[event.bar.instrument_id]:
+                    continue
+            elif isinstance(event, TimeAdvanced) and event.received_ts_ns < self.pipeline.now_ts_ns:
+                continue
+            yield event
+
+    def _take_requests(self) -> None:
+        for request in pending_requests(self._connection, self.account.account_id):
+            event = request.event(self.pipeline.now_ts_ns)
+            self.take(event, request.request_id)
+
+    def take(self, event: Event, request_id: int | None = None) -> Step:
+        """Process an operator's command, and mark the request that asked for it as taken."""
+        journal = self._journal
+        taken = None if request_id is None else lambda: journal.take_request(request_id)
+        return self.loop.process(event, on_append=taken)
+
+    def finish(self, *, is_complete: bool) -> None:
+        """Commit what is open and write how the run ended."""
+        self.loop.commit()
+        status = RunStatus.FINISHED if is_complete else RunStatus.INTERRUPTED
+        finish_run(self._connection, self._run_id, status=status, finished_ts_ns=self._clock.now_ns())
+
+    @property
+    def journal_hash(self) -> str:
+        """Return the hash of the last journaled step."""
+        return self._journal.journal_hash
+
+
+class _Watched:
+    """Iterate over events, with a look at the operator's mailbox and the pace before each one that moves time."""
+
+    def __init__(
+        self,
+        events: Iterator[MarketEvent],
+        *,
+        pace: Callable[[MarketEvent], bool],
+        before: Callable[[], None],
+        until_ts_ns: int | None,
+    ) -> None:
+        self._events = events
+        self._pace = pace
+        self._before = before
+        self._until_ts_ns = until_ts_ns
+        self.has_ended = False
+
+    def __iter__(self) -> Iterator[MarketEvent]:
+        until = self._until_ts_ns
+        for event in self._events:
+            if until is not None and event.received_ts_ns > until:
+                return
+            if not self._pace(event):
+                return
+            if isinstance(event, BarClosed | TimeAdvanced):
+                self._before()
+            yield event
+        self.has_ended = True

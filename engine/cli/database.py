@@ -1,0 +1,96 @@
+"""`ratchet db` and `ratchet sql`: the database itself."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from engine.cli.options import DatabaseOption, JsonOption, database_path
+
+app = typer.Typer(no_args_is_help=True, help="Look after the database.")
+
+
+@app.command()
+def path(*, database: DatabaseOption = None) -> None:
+    """Print which database is used."""
+    typer.echo(database_path(database).resolve())
+
+
+@app.command()
+def upgrade(*, database: DatabaseOption = None) -> None:
+    """Make the database, or bring it to this program's schema; every row is kept."""
+    from engine.store.connection import EngineLock
+    from engine.store.migrate import upgrade as upgrade_database
+
+    target = database_path(database)
+    with EngineLock(target):
+        revision = upgrade_database(target)
+    typer.echo(f"{target} is at revision {revision}.")
+
+
+@app.command()
+def check(*, database: DatabaseOption = None, as_json: JsonOption = False) -> None:
+    """Check integrity, foreign keys and the journal's hash chain, and recompute the books. Exit code 3 if not sound."""
+    from engine.cli.output import emit_json
+    from engine.core.errors import BadInput
+    from engine.store.check import check_database
+
+    target = database_path(database)
+    if not target.exists():
+        raise BadInput(f"The database {target} does not exist: name one with --db.")
+    report = check_database(target)
+    if as_json:
+        emit_json({"database": str(target), "sound": report.is_sound, "checked": report.checked, "findings": report.findings})
+    else:
+        for what in report.checked:
+            typer.echo(f"checked: {what}")
+        for finding in report.findings:
+            typer.echo(f"NOT SOUND: {finding}", err=True)
+        if report.is_sound:
+            typer.echo(f"{target} is sound.")
+    if not report.is_sound:
+        raise typer.Exit(3)
+
+
+def sql(
+    query: Annotated[str | None, typer.Argument(help="One SELECT; without it, lines are read until the end.")] = None,
+    *,
+    database: DatabaseOption = None,
+    limit: Annotated[int, typer.Option("--limit", help="Show at most so many rows.")] = 1_000,
+    as_json: JsonOption = False,
+) -> None:
+    """Read the database with SQL; nothing can be written. Without a query it reads them from standard input."""
+    from engine.core.errors import BadInput
+
+    target = database_path(database)
+    if not target.exists():
+        raise BadInput(f"The database {target} does not exist: name one with --db.")
+    if query is not None:
+        _show(target, query, limit=limit, as_json=as_json)
+        return
+    from engine.cli.sql_shell import read_queries
+
+    read_queries(target, lambda text: _show(target, text, limit=limit, as_json=as_json))
+
+
+def _show(target: object, query: str, *, limit: int, as_json: bool) -> None:
+    from pathlib import Path
+
+    from engine.cli.output import emit_json
+    from engine.store.sql import run_query
+
+    found = run_query(Path(str(target)), query, limit=limit)
+    if as_json:
+        emit_json([dict(zip(found.columns, row, strict=True)) for row in found.rows])
+        return
+    from rich.console import Console
+
+    from engine.cli.tables import plain_table
+
+    table = plain_table(*found.columns)
+    for row in found.rows:
+        table.add_row(*("" if value is None else str(value) for value in row))
+    Console().print(table)
+    if found.is_cut:
+        typer.echo(f"(only the first {limit:,} rows: say --limit for more)", err=True)

@@ -1,0 +1,176 @@
+"""`ratchet run`: paper trading, over the built-in market or your own data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from engine.cli.options import (
+    CalendarOption,
+    DatabaseOption,
+    ParametersOption,
+    RiskOption,
+    SymbolsOption,
+    database_path,
+    pairs,
+)
+
+if TYPE_CHECKING:
+    from engine.app.modes import MarketFeed, RunSpec
+    from engine.app.trading import TradingAccount
+    from engine.core.values import Session
+
+#: Market seconds per second where nothing else is said: a session of the built-in market in 39 seconds.
+_SHOWN_SPEED = 600.0
+
+
+def run(
+    *,
+    bars: Annotated[Path | None, typer.Option("--bars", help="Replay minute bars.")] = None,
+    ticks: Annotated[Path | None, typer.Option("--ticks", help="Replay tape prints (with --quotes: both).")] = None,
+    quotes: Annotated[Path | None, typer.Option("--quotes", help="Replay quotes.")] = None,
+    symbols: SymbolsOption = None,
+    calendar: CalendarOption = None,
+    strategy: Annotated[str, typer.Option("--strategy", help="Who trades.")] = "s1_vwap_ema",
+    parameters: ParametersOption = None,
+    cash: Annotated[str, typer.Option("--cash", help="Opening balance of a new account.")] = "100000",
+    fees: Annotated[str, typer.Option("--fees", help="none, or robinhood.")] = "none",
+    slippage_bps: Annotated[str, typer.Option("--slippage-bps", help="Adverse, on market and stop fills.")] = "0",
+    risk: RiskOption = None,
+    database: DatabaseOption = None,
+    speed: Annotated[
+        float | None,
+        typer.Option("--speed", help="Market seconds per second; 0 is as fast as possible. Default: 600, files 0."),
+    ] = None,
+    until: Annotated[str | None, typer.Option("--until", help="Stop at this market time, ISO 8601 in UTC.")] = None,
+    forever: Annotated[bool, typer.Option("--forever", help="Go on from session to session.")] = False,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the built-in market.")] = 1,
+    log_file: Annotated[Path | None, typer.Option("--log-file", help="Append JSON log lines to this file.")] = None,
+    log: Annotated[bool, typer.Option("--log", help="Log to standard error instead of the live view.")] = False,
+) -> None:
+    """Trade on paper, with a live view; a killed run goes on after the last input that it journaled.
+
+    Without a file the built-in market is traded: the first session warms the strategy up, the next one is shown.
+    Every further start shows one more session of the same account. Ctrl-C stops in order.
+    """
+    from engine.app.modes import RunSpec
+    from engine.app.settings import load_risk
+    from engine.app.strategy_loader import load_strategy
+    from engine.cli.backtest import amount
+
+    feed, prints_from = _feed(bars=bars, ticks=ticks, quotes=quotes, symbols=symbols, calendar=calendar, seed=seed)
+    spec = RunSpec(
+        strategy=load_strategy(strategy, pairs(parameters)),
+        feed=feed,
+        risk=load_risk(risk),
+        cash=amount(cash, "--cash", above_zero=True),
+        fees=fees,
+        slippage_bps=amount(slippage_bps, "--slippage-bps"),
+        prints_from=prints_from,
+    )
+    is_built_in = bars is None and ticks is None and quotes is None
+    wanted = _speed(speed, is_built_in=is_built_in)
+    _trade(
+        spec,
+        database_path(database),
+        speed=wanted,
+        until_ts_ns=None if until is None else _moment(until),
+        one_session=is_built_in and not forever and until is None,
+        log_file=log_file,
+        is_logged=log,
+    )
+
+
+def _feed(
+    *,
+    bars: Path | None,
+    ticks: Path | None,
+    quotes: Path | None,
+    symbols: list[str] | None,
+    calendar: str | None,
+    seed: int,
+) -> tuple[MarketFeed, Any]:
+    from engine.core.bars import PrintSource
+    from engine.core.errors import BadInput
+    from engine.feeds.replay import ReplayFeed
+    from engine.feeds.synthetic import SyntheticFeed
+
+    if bars is not None and (ticks is not None or quotes is not None):
+        raise BadInput("Both bars and ticks or quotes were named, but bars are replayed alone: name one kind.")
+    if bars is not None:
+        return ReplayFeed.bars(bars, symbols=symbols, calendar=calendar), PrintSource.TICKS
+    if ticks is not None and quotes is not None:
+        return ReplayFeed.ticks_and_quotes(ticks, quotes, symbols=symbols, calendar=calendar), PrintSource.TICKS
+    if ticks is not None:
+        return ReplayFeed.ticks(ticks, symbols=symbols, calendar=calendar), PrintSource.TICKS
+    if quotes is not None:
+        return ReplayFeed.quotes(quotes, symbols=symbols, calendar=calendar), PrintSource.QUOTES
+    chosen = {"symbols": symbols} if symbols else {}
+    return SyntheticFeed(seed=seed, sessions=None, **chosen), PrintSource.TICKS
+
+
+def _speed(wanted: float | None, *, is_built_in: bool) -> float | None:
+    from engine.core.errors import BadInput
+
+    if wanted is None:
+        return _SHOWN_SPEED if is_built_in else None
+    if not 0 <= wanted < float("inf"):
+        raise BadInput(f"The speed {wanted} is not at or above zero: say 600 for 600 market seconds per second.")
+    return wanted or None
+
+
+def _moment(text: str) -> int:
+    from datetime import UTC, datetime
+
+    from engine.core.errors import BadInput
+
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise BadInput(f"The time {text!r} is not ISO 8601: write for example 2025-01-03T18:00Z.") from error
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return int(moment.timestamp()) * 1_000_000_000
+
+
+def _trade(
+    spec: RunSpec,
+    database: Path,
+    *,
+    speed: float | None,
+    until_ts_ns: int | None,
+    one_session: bool,
+    log_file: Path | None,
+    is_logged: bool,
+) -> None:
+    from engine.app.clock import SystemClock
+    from engine.app.pacing import Pacer, stopping_on_signals
+    from engine.app.trading import TradingAccount
+    from engine.cli.watching import watching
+
+    clock = SystemClock()
+    with watching(spec, database, speed=speed, log_file=log_file, is_logged=is_logged) as watch:
+        with TradingAccount(
+            spec, database, clock, observer=watch.observe, on_recovered=watch.recover
+        ) as account:
+            warm_up_ts_ns, until = _schedule(spec, account, until_ts_ns, one_session=one_session)
+            pacer = Pacer(clock, speed=speed, full_speed_until_ts_ns=warm_up_ts_ns)
+            watch.start(account)
+            with stopping_on_signals(pacer):
+                has_ended = account.run(until_ts_ns=until, pace=pacer)
+            account.finish(is_complete=has_ended or not pacer.is_stopped)
+            watch.finish(account, was_stopped=pacer.is_stopped, has_ended=has_ended)
+
+
+def _schedule(
+    spec: RunSpec, account: TradingAccount, until_ts_ns: int | None, *, one_session: bool
+) -> tuple[int, int | None]:
+    # The built-in market: the first session at full speed, then one session is shown; a killed one is finished.
+    if not one_session:
+        return 0, until_ts_ns
+    schedule: tuple[Session, ...] = spec.feed.schedule  # type: ignore[attr-defined]
+    now_ts_ns = account.pipeline.now_ts_ns
+    shown = next((each for each in schedule[1:] if each.close_ts_ns > now_ts_ns), schedule[-1])
+    return shown.open_ts_ns, shown.close_ts_ns

@@ -1,0 +1,239 @@
+"""The register of an account's orders: makes them, lets reports move them, and asks where an answer is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+from uuid import UUID
+
+from engine.core.execution.ids import client_order_id
+from engine.core.execution.order_table import OrderState, OrderTrigger
+from engine.core.execution.orders import (
+    REPORT_TRIGGERS,
+    Execution,
+    WorkingOrder,
+    bust_trigger,
+    execution_trigger,
+    reason_of,
+    transition,
+)
+from engine.core.execution.settings import Deadlines
+from engine.core.messages import (
+    CancelOrder,
+    Draft,
+    ExecutionBusted,
+    HaltWanted,
+    OrderAcknowledged,
+    OrderFilled,
+    OrderRequest,
+    QueryOrder,
+    VenueReport,
+)
+from engine.core.values import AccountId, ClientOrderId, ExecutionId, InstrumentId, Leg, Sessions
+
+#: So many questions may stay without an answer before the instrument halts.
+UNANSWERED_MAX: Final = 3
+
+_UNANSWERED: Final = frozenset({OrderState.NEW, OrderState.UNKNOWN})
+
+
+class OrderRegister:
+    """Hold every order of one account, and every execution that was counted."""
+
+    def __init__(
+        self,
+        *,
+        account_id: AccountId,
+        namespace: UUID,
+        sessions: Mapping[InstrumentId, Sessions],
+        deadlines: Deadlines,
+    ) -> None:
+        self._account_id = account_id
+        self._namespace = namespace
+        self._sessions = sessions
+        self._deadlines = deadlines
+        self._orders: dict[ClientOrderId, WorkingOrder] = {}
+        # Only what has a deadline: an order that rests where it should costs nothing.
+        self._awaited: dict[ClientOrderId, WorkingOrder] = {}
+        self._executions: dict[ExecutionId, Execution] = {}
+        self._busted: set[ExecutionId] = set()
+
+    def order(self, order_id: ClientOrderId) -> WorkingOrder | None:
+        """Return an order of ours, or None."""
+        return self._orders.get(order_id)
+
+    def open_orders(self) -> list[WorkingOrder]:
+        """Return orders that may still fill, oldest first."""
+        return [order for order in self._orders.values() if order.is_open]
+
+    def next_deadline_ts_ns(self) -> int | None:
+        """Return when the next wait for the venue runs out, ns UTC."""
+        deadlines = (order.deadline_ts_ns for order in self._awaited.values())
+        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+
+    def make(self, request: OrderRequest, *, bracket_id: int, draft: Draft) -> WorkingOrder:
+        """Make the order of an approved request; the venue's answer to it is awaited from now on."""
+        order_id = len(self._orders) + 1
+        order = WorkingOrder(
+            order_id=order_id,
+            client_order_id=client_order_id(
+                self._namespace,
+                account_id=self._account_id,
+                strategy_id=request.strategy_id,
+                instrument_id=request.instrument_id,
+                sequence=order_id,
+                leg=request.leg,
+                attempt=1,
+            ),
+            bracket_id=bracket_id,
+            strategy_id=request.strategy_id,
+            instrument_id=request.instrument_id,
+            leg=request.leg,
+            side=request.side,
+            order_type=request.order_type,
+            quantity=request.quantity,
+            reference_price=request.reference_price,
+            pair=request.pair,
+            works_until_ts_ns=self._works_until(request, draft.ts_ns),
+        )
+        self._orders[order.client_order_id] = order
+        self._await(order, draft.ts_ns + self._deadlines.acknowledge_ns)
+        return order
+
+    def _works_until(self, request: OrderRequest, ts_ns: int) -> int | None:
+        session = self._sessions[request.instrument_id].session_from(ts_ns)
+        if request.leg is not Leg.ENTRY or session.always_open:
+            return None
+        return session.close_ts_ns + self._deadlines.entry_after_close_ns
+
+    # --- reports of the venue ------------------------------------------------------------------------------
+
+    def apply(self, report: VenueReport, order: WorkingOrder, draft: Draft) -> Execution | None:
+        """Let a report move its order; return the execution that the ledger has to book, if it brings a new one."""
+        if isinstance(report, OrderFilled):
+            return self._apply_fill(report, order, draft)
+        if isinstance(report, ExecutionBusted):
+            return self._apply_bust(report, order, draft)
+        if isinstance(report, OrderAcknowledged):
+            order.venue_order_id = report.venue_order_id
+        self._transition(order, REPORT_TRIGGERS[type(report)], report, draft)
+        return None
+
+    def _apply_fill(self, report: OrderFilled, order: WorkingOrder, draft: Draft) -> Execution | None:
+        if report.execution_id in self._executions:
+            return None
+        execution = Execution(
+            order=order,
+            execution_id=report.execution_id,
+            price=report.price,
+            quantity=report.quantity,
+            fee=report.fee,
+            is_bust=False,
+            venue_ts_ns=report.venue_ts_ns,
+        )
+        self._executions[report.execution_id] = execution
+        order.filled += report.quantity
+        self._transition(order, execution_trigger(order), report, draft)
+        return execution
+
+    def _apply_bust(self, report: ExecutionBusted, order: WorkingOrder, draft: Draft) -> Execution | None:
+        filled = self._executions.get(report.execution_id)
+        if filled is None or report.execution_id in self._busted:
+            return None
+        self._busted.add(report.execution_id)
+        order.filled -= filled.quantity
+        self._transition(order, bust_trigger(order), report, draft)
+        return Execution(
+            order=order,
+            execution_id=report.execution_id,
+            price=filled.price,
+            quantity=filled.quantity,
+            fee=filled.fee,
+            is_bust=True,
+            venue_ts_ns=report.venue_ts_ns,
+        )
+
+    def _transition(self, order: WorkingOrder, trigger: OrderTrigger, report: VenueReport, draft: Draft) -> None:
+        fact = transition(order, trigger, ts_ns=draft.ts_ns, venue_ts_ns=report.venue_ts_ns, reason=reason_of(report))
+        if fact is not None:
+            draft.facts.append(fact)
+        if not order.is_open:
+            self._await(order, None)
+        elif order.state in _UNANSWERED:
+            self._await(order, order.deadline_ts_ns or draft.ts_ns + self._deadlines.acknowledge_ns)
+        elif not order.cancel_requested and not order.is_leftover:
+            order.unanswered = 0
+            self._await(order, order.works_until_ts_ns)
+
+    def _await(self, order: WorkingOrder, deadline_ts_ns: int | None) -> None:
+        order.deadline_ts_ns = deadline_ts_ns
+        if deadline_ts_ns is None:
+            self._awaited.pop(order.client_order_id, None)
+        else:
+            self._awaited[order.client_order_id] = order
+
+    # --- what is asked of the venue ------------------------------------------------------------------------
+
+    def request_cancel(self, order: WorkingOrder, draft: Draft) -> None:
+        """Ask for the cancel of an order, once; what it has filled stays."""
+        if order.cancel_requested or not order.is_open:
+            return
+        order.cancel_requested = True
+        order.unanswered = 0
+        fact = transition(
+            order, OrderTrigger.CANCEL_REQUESTED, ts_ns=draft.ts_ns, venue_ts_ns=draft.ts_ns, source="engine"
+        )
+        if fact is not None:
+            draft.facts.append(fact)
+        self._await(order, draft.ts_ns + self._deadlines.cancel_ns)
+        draft.commands.append(CancelOrder(client_order_id=order.client_order_id, decided_ts_ns=draft.ts_ns))
+
+    def leave_over(self, order: WorkingOrder, draft: Draft) -> None:
+        """Expect the end of an order that has nothing left to sell, and cancel it where that does not come in time.
+
+        The venue cancels a linked leg within the fill of the other, so that usually nothing has to be asked.
+        """
+        if order.is_leftover or not order.is_open:
+            return
+        order.is_leftover = True
+        if not order.cancel_requested:
+            self._await(order, draft.ts_ns + self._deadlines.cancel_ns)
+
+    def run_out(self, draft: Draft) -> list[HaltWanted]:
+        """Escalate every wait for the venue that has run out: cancel, ask, and after some questions halt."""
+        halts: list[HaltWanted] = []
+        for order in list(self._awaited.values()):
+            if order.deadline_ts_ns is not None and order.deadline_ts_ns <= draft.ts_ns:
+                halts += self._overdue(order, draft)
+        return halts
+
+    def _overdue(self, order: WorkingOrder, draft: Draft) -> list[HaltWanted]:
+        is_past_its_time = order.works_until_ts_ns is not None and order.works_until_ts_ns <= draft.ts_ns
+        if not order.cancel_requested and (order.is_leftover or is_past_its_time):
+            self.request_cancel(order, draft)
+            return []
+        self._ask(order, draft)
+        if order.unanswered != UNANSWERED_MAX:
+            return []
+        return [
+            HaltWanted(
+                instrument_id=order.instrument_id,
+                reason=f"order {order.order_id} left {UNANSWERED_MAX} questions unanswered: look at it at the venue",
+            )
+        ]
+
+    def _ask(self, order: WorkingOrder, draft: Draft) -> None:
+        fact = transition(
+            order,
+            OrderTrigger.OUTCOME_UNKNOWN,
+            ts_ns=draft.ts_ns,
+            venue_ts_ns=draft.ts_ns,
+            reason="no answer in time",
+            source="engine",
+        )
+        if fact is not None:
+            draft.facts.append(fact)
+        order.unanswered += 1
+        # Asked less and less often: the venue is not to be flooded by a silence of its own.
+        self._await(order, draft.ts_ns + self._deadlines.acknowledge_ns * 2 ** min(order.unanswered, 6))
+        draft.commands.append(QueryOrder(client_order_id=order.client_order_id, decided_ts_ns=draft.ts_ns))

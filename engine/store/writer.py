@@ -1,0 +1,231 @@
+"""The journal: each step's input, facts and commands, in one transaction, chained by hashes.
+
+The hash of a step is SHA-256 over the hash before it and the msgpack of its rows: the input's, then the others, stably
+sorted by the number of their table. It depends on what was decided only, not on batches, ids of accounts, paths or
+wall time. `MemoryJournal` keeps the same steps without a database and comes to the same hash.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from operator import itemgetter
+from typing import Final
+
+from msgspec import msgpack
+
+from engine.core.errors import Bug, EngineError, Halt
+from engine.core.messages import BarClosed, Event, Step
+from engine.store.accounts import AccountRow
+from engine.store.connection import explained, path_of, sqlite
+from engine.store.inputs import input_row, is_journaled
+from engine.store.rows import (
+    BARS,
+    INPUTS,
+    LAYOUTS,
+    ORDER_EVENTS,
+    PLAIN_BAR_WIDTH,
+    UNHASHED,
+    Row,
+    bar_row,
+    command_row,
+    fact_row,
+)
+from engine.store.schema import IDS_PER_ACCOUNT
+from engine.store.statements import Statements
+
+#: The hash before the first step.
+GENESIS: Final = bytes(32)
+#: Pages of WAL after which SQLite moves them into the file: larger than a batch, so that one commit rarely pays twice.
+_CHECKPOINT_PAGES: Final = 4_000
+
+_table_of: Final = itemgetter(0)
+_encode: Final = msgpack.Encoder().encode
+
+
+def step_rows(event: Event, step: Step, number: int) -> tuple[Row, list[tuple[int, Row]]]:
+    """Return the rows of a step: its input's, and the others with the numbers of their tables, in that order."""
+    rows = [fact_row(fact, number, place) for place, fact in enumerate(step.facts)]
+    rows += [command_row(command, number) for command in step.commands]
+    rows.sort(key=_table_of)
+    return input_row(event, step, number), rows
+
+
+def chained(digest: bytes, row_of_input: Row, rows: list[tuple[int, Row]]) -> bytes:
+    """Return the hash of a step, given the one before it and the step's rows in their order."""
+    hashed = [item for item in rows if item[0] not in UNHASHED]
+    return sha256(digest + _encode((row_of_input, *hashed))).digest()
+
+
+class MemoryJournal:
+    """Keep steps in memory: for measuring, for tests and where nothing has to last."""
+
+    def __init__(self) -> None:
+        #: Every journaled step, oldest first.
+        self.steps: list[tuple[Event, Step]] = []
+
+    def append(self, event: Event, step: Step) -> None:
+        """Add one step; one that needs no row is left out."""
+        if step.facts or is_journaled(event, step):
+            self.steps.append((event, step))
+
+    def commit(self) -> None:
+        """Do nothing: nothing here outlives the process."""
+
+    @property
+    def journal_hash(self) -> str:
+        """Return the hash that a database of the same steps would hold; costs as much as writing their rows."""
+        digest = GENESIS
+        for number, (event, step) in enumerate(self.steps, start=1):
+            digest = chained(digest, *step_rows(event, step, number))
+        return digest.hex()
+
+
+class SqliteJournal:
+    """Write the journal of one account; the connection is the only one of the process that writes.
+
+    Steps are numbered from 1 in their account; a journal that exists is gone on with. After an error of `commit`
+    the object is of no further use: what it held is not written, and what is written is whole steps.
+    """
+
+    def __init__(self, connection: sqlite.Connection, account: AccountRow) -> None:
+        self._connection = connection
+        self._cursor = connection.cursor()
+        self._path = path_of(connection)
+        self._statements = Statements(account_id=account.account_id, id_offset=account.id_offset)
+        self._step, self._digest = _last_step(connection, account)
+        self._inputs: list[tuple[object, ...]] = []
+        self._bar_inputs: list[tuple[object, ...]] = []
+        self._plain_bars: list[Row] = []
+        self._rows: list[list[Row]] = [[] for _ in LAYOUTS]
+        self._taken: list[tuple[int, int]] = []
+        connection.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
+
+    @property
+    def journal_hash(self) -> str:
+        """Return the hash of the last step, in hexadecimal."""
+        return self._digest.hex()
+
+    @property
+    def step_count(self) -> int:
+        """Return the number of the last step."""
+        return self._step
+
+    def append(self, event: Event, step: Step) -> None:
+        """Add one whole step to the open transaction; one that needs no row is left out."""
+        facts = step.facts
+        if event.__class__ is BarClosed and len(facts) == 1 and not step.commands and facts[0] is event.bar:
+            self._append_bar(event)
+        elif facts or is_journaled(event, step):
+            self._append_step(event, step)
+
+    def take_request(self, request_id: int) -> None:
+        """Mark an operator's request as taken by the step that was appended last."""
+        self._taken.append((request_id, self._step))
+
+    def commit(self) -> None:
+        """Make all appended steps durable.
+
+        Raises Halt when the file cannot be written: nothing may leave the process then. Raises Bug when an order or
+        bracket does not stand where its event says, or a row breaks a rule of its table.
+        """
+        if not self._inputs and not self._bar_inputs and not self._taken:
+            return
+        cursor = self._cursor
+        try:
+            cursor.execute("BEGIN IMMEDIATE")
+            self._write()
+            cursor.execute("COMMIT")
+        except BaseException as error:
+            # A full disk ends the transaction by itself, and a second end would hide the reason.
+            if self._connection.in_transaction:
+                cursor.execute("ROLLBACK")
+            raise _sentence(error, self._path) from error
+        self._forget()
+
+    # Nine bars of ten are alone in their steps: this is `_append_step` for them, spelled out.
+    def _append_bar(self, event: BarClosed) -> None:
+        self._step = number = self._step + 1
+        venue_ts_ns, received_ts_ns = event.venue_ts_ns, event.received_ts_ns
+        row = bar_row(event.bar, number, 0)
+        self._digest = digest = sha256(
+            self._digest + _encode(((number, "BarClosed", venue_ts_ns, received_ts_ns, None), (BARS, row)))
+        ).digest()
+        self._bar_inputs.append((number, venue_ts_ns, received_ts_ns, digest))
+        if len(row) == PLAIN_BAR_WIDTH:
+            self._plain_bars.append(row)
+        else:
+            self._rows[BARS].append(row)
+
+    def _append_step(self, event: Event, step: Step) -> None:
+        self._step = number = self._step + 1
+        row_of_input, rows = step_rows(event, step, number)
+        self._digest = chained(self._digest, row_of_input, rows)
+        _, _, venue_ts_ns, received_ts_ns, payload = row_of_input
+        if payload is None:
+            self._bar_inputs.append((number, venue_ts_ns, received_ts_ns, self._digest))
+        else:
+            self._inputs.append((*row_of_input, self._digest))
+        for table, row in rows:
+            if table == BARS and len(row) == PLAIN_BAR_WIDTH:
+                self._plain_bars.append(row)
+            else:
+                self._rows[table].append(row)
+
+    def _write(self) -> None:
+        cursor, statements = self._cursor, self._statements
+        if self._step >= IDS_PER_ACCOUNT:
+            raise Halt(f"The account has {self._step} steps, which is all that it may have: open a new account.")
+        if self._inputs:
+            cursor.executemany(statements.inserts[INPUTS], self._inputs)
+        if self._bar_inputs:
+            cursor.executemany(statements.bar_input, self._bar_inputs)
+        if self._plain_bars:
+            cursor.executemany(statements.plain_bar, self._plain_bars)
+        for table, rows in enumerate(self._rows):
+            if rows:
+                cursor.executemany(statements.inserts[table], rows)
+                if table in statements.moves:
+                    self._move(table, rows)
+        if self._taken:
+            cursor.executemany(statements.take_request, self._taken)
+
+    def _move(self, table: int, rows: list[Row]) -> None:
+        # Compare and set: the second, independent guard of the state machines.
+        self._cursor.executemany(self._statements.moves[table], rows)
+        if self._cursor.rowcount != len(rows):
+            what = "order" if table == ORDER_EVENTS else "bracket"
+            raise Bug(
+                f"Up to step {self._step}, {self._cursor.rowcount} of {len(rows)} transitions found their {what} in "
+                "the state and version that they start from: the engine and its database disagree."
+            )
+
+    def _forget(self) -> None:
+        self._inputs.clear()
+        self._bar_inputs.clear()
+        self._plain_bars.clear()
+        self._taken.clear()
+        for rows in self._rows:
+            rows.clear()
+
+
+def _last_step(connection: sqlite.Connection, account: AccountRow) -> tuple[int, bytes]:
+    row = connection.execute(
+        "SELECT id, hash FROM inputs WHERE id > ? AND id <= ? ORDER BY id DESC LIMIT 1",
+        (account.id_offset, account.id_offset + IDS_PER_ACCOUNT),
+    ).fetchone()
+    return (row[0] - account.id_offset, row[1]) if row else (0, GENESIS)
+
+
+def _sentence(error: BaseException, path: str) -> BaseException:
+    if isinstance(error, sqlite.IntegrityError):
+        return Bug(f"A row breaks a rule of the database {path} ({error}); the transaction is undone.")
+    if not isinstance(error, sqlite.DatabaseError):
+        return error
+    try:
+        with explained(path):
+            raise error
+    except EngineError as known:
+        # Whatever the reason: a journal that cannot be written stops the engine.
+        return Halt(str(known))
+    except sqlite.DatabaseError:
+        return Halt(f"The database {path} cannot be written ({error}): check the disk, then run `ratchet db check`.")

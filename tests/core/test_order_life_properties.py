@@ -1,0 +1,451 @@
+"""Lives of orders in every order that a venue may tell them: a Hypothesis machine plays the venue by hand.
+
+`HonestVenue` delays, repeats and swallows answers, but its executions are true: never more than was ordered, never
+two legs of one linked pair, nothing after an order's end. `LyingVenue` does all of that, and takes executions back.
+More examples: `RATCHET_EXAMPLES=2000 pytest tests/core/test_order_life_properties.py`.
+"""
+
+import os
+from collections import Counter
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+
+from engine.core.messages import (
+    BarClosed,
+    BracketOpened,
+    BracketTransitioned,
+    CancelOrder,
+    CancelRejected,
+    DecisionMade,
+    ExecutionBusted,
+    Fact,
+    Flatten,
+    Kill,
+    OrderAcknowledged,
+    OrderAwaitingApproval,
+    OrderCanceled,
+    OrderCreated,
+    OrderExpired,
+    OrderFilled,
+    OrderRejected,
+    OrderTransitioned,
+    OutcomeUnknown,
+    Pause,
+    PositionChanged,
+    Resume,
+    Signal,
+    SignalKind,
+    Step,
+    SubmitOrder,
+    TradeBooked,
+    TradingState,
+    TradingStateChanged,
+)
+from engine.core.risk.limits import Limits
+from engine.core.values import MINUTE_NS, SECOND_NS, ExecutionId, Leg, Side
+from engine.testing.scenario import DAY_NS, OPEN_TS_NS, SPY, STRATEGY, TWO_SESSIONS, Scenario, enter, leave
+
+EXAMPLES = int(os.environ.get("RATCHET_EXAMPLES", "120"))
+CASH = Decimal(100_000)
+OPEN_STATES = {"NEW", "ACK", "PARTIAL", "UNKNOWN", "AWAITING_APPROVAL"}
+WAITING_STATES = {"UNPROTECTED", "PROTECTING", "SWAPPING", "EXITING"}
+FINAL_STATES = {"CLOSED", "ABORTED"}
+#: Wide enough that several brackets live at once; the throttles have their own tests.
+WIDE = Limits(
+    max_open_entries_per_instrument=3,
+    duplicate_window_ns=0,
+    max_position_fraction=Decimal(1),
+    daily_loss_cap=Decimal("0.9"),
+)
+#: 19:59 of the second session: the calendar of the scenario ends a minute later.
+LAST_TS_NS = OPEN_TS_NS + DAY_NS + 389 * MINUTE_NS
+
+
+@dataclass
+class Seen:
+    """What the facts have said of one order or bracket so far."""
+
+    created: OrderCreated | BracketOpened
+    state: str
+    version: int = 1
+    filled: Decimal = Decimal(0)
+    cancel_requested: bool = False
+    deadline_ts_ns: int | None = None
+
+    @property
+    def is_open(self) -> bool:
+        return self.state in OPEN_STATES
+
+    @property
+    def remaining(self) -> Decimal:
+        return max(Decimal(0), self.created.quantity - self.filled) if self.is_open else Decimal(0)
+
+
+@dataclass
+class Watch:
+    """A second, naive bookkeeper that knows facts and commands only, and complains at once."""
+
+    orders: dict[int, Seen] = field(default_factory=dict)
+    brackets: dict[int, Seen] = field(default_factory=dict)
+    trades: list[TradeBooked] = field(default_factory=list)
+    client_ids: set[str] = field(default_factory=set)
+    position: Decimal = Decimal(0)
+    halted_once: bool = False
+
+    def see(self, step: Step) -> None:
+        for fact in step.facts:
+            self._see_fact(fact)
+        for command in step.commands:
+            if isinstance(command, SubmitOrder):
+                self._see_submit(command, step)
+        self._exits_fit_the_position(step)
+        self._entries_are_covered(step)
+        self._nobody_waits_for_ever()
+
+    def _see_fact(self, fact: Fact) -> None:
+        match fact:
+            case OrderCreated():
+                self.orders[fact.order_id] = Seen(fact, "NEW")
+            case BracketOpened():
+                self.brackets[fact.bracket_id] = Seen(fact, "ENTERING")
+            case OrderTransitioned():
+                order = self.orders[fact.order_id]
+                self._follow(order, fact)
+                order.filled, order.cancel_requested = fact.filled_quantity, fact.cancel_requested
+            case BracketTransitioned():
+                bracket = self.brackets[fact.bracket_id]
+                self._follow(bracket, fact)
+                bracket.deadline_ts_ns = fact.deadline_ts_ns
+            case TradeBooked():
+                self.trades.append(fact)
+            case PositionChanged():
+                self.position = fact.quantity
+            case TradingStateChanged():
+                self.halted_once |= fact.to_state is TradingState.HALTED and fact.source == "engine"
+            case _:
+                pass
+
+    @staticmethod
+    def _follow(seen: Seen, fact: OrderTransitioned | BracketTransitioned) -> None:
+        assert fact.version == seen.version + 1, "a version is missing"
+        assert fact.from_state == seen.state, "a transition starts where none ended"
+        seen.version, seen.state = fact.version, fact.to_state
+
+    def _see_submit(self, command: SubmitOrder, step: Step) -> None:
+        assert command.client_order_id not in self.client_ids
+        self.client_ids.add(command.client_order_id)
+        (created,) = (
+            fact
+            for fact in step.facts
+            if isinstance(fact, OrderCreated) and fact.client_order_id == command.client_order_id
+        )
+        (decision,) = (
+            fact for fact in step.facts if isinstance(fact, DecisionMade) and fact.decision_id == created.decision_id
+        )
+        assert decision.approved
+        assert decision.quantity == command.quantity == created.quantity
+
+    def open_exits(self) -> list[Seen]:
+        return [order for order in self.orders.values() if order.is_open and order.created.leg is not Leg.ENTRY]
+
+    def _exits_fit_the_position(self, step: Step) -> None:
+        """I-12, at every exit that the engine decides; linked legs count once, at the larger remainder."""
+        if not any(isinstance(command, SubmitOrder) and command.side is Side.SELL for command in step.commands):
+            return
+        by_pair: dict[str, Decimal] = {}
+        for order in self.open_exits():
+            pair = order.created.link or order.created.client_order_id
+            by_pair[pair] = max(by_pair.get(pair, Decimal(0)), order.remaining)
+        assert sum(by_pair.values()) <= self.position
+
+    def _entries_are_covered(self, step: Step) -> None:
+        """I-13: the fill of an entry and its stop, or the way out, are one step."""
+        for fact in step.facts:
+            if not isinstance(fact, TradeBooked) or fact.leg is not Leg.ENTRY or fact.is_bust:
+                continue
+            has_stop = any(
+                isinstance(other, OrderCreated) and other.leg is Leg.STOP and other.bracket_id == fact.bracket_id
+                for other in step.facts
+            )
+            assert has_stop or self.brackets[fact.bracket_id].state in {"SWAPPING", "EXITING"} or self.halted_once
+
+    def _nobody_waits_for_ever(self) -> None:
+        for bracket in self.brackets.values():
+            if bracket.state in WAITING_STATES:
+                assert bracket.deadline_ts_ns is not None or self.halted_once
+
+    def nothing_is_left_waiting(self) -> None:
+        """I-30, after a long silence: what is open rests where it should, or a halt has told an operator."""
+        if self.halted_once:
+            return
+        assert self.position >= 0
+        for bracket in self.brackets.values():
+            assert bracket.state in FINAL_STATES | {"PROTECTED"}
+        for order in self.orders.values():
+            if order.is_open:
+                assert order.state in {"ACK", "PARTIAL"}
+                assert not order.cancel_requested
+                assert order.created.leg in {Leg.STOP, Leg.TARGET}
+                assert self.brackets[order.created.bracket_id].state == "PROTECTED"
+
+
+class VenueMachine(RuleBasedStateMachine):
+    """Rules that any venue may follow. Orders are drawn by index, the newest first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.script: dict[int, Signal] = {}
+        self.scenario = Scenario(self.script, limits=WIDE)
+        self.watch = Watch()
+        self.steps: list[Step] = []
+        self.next_minute = 0
+        self.price = 100
+        #: The venue's own book: quantity by order, executions by id, and which orders have ended.
+        self.filled: Counter[str] = Counter()
+        self.executions: dict[str, OrderFilled] = {}
+        self.busted: set[str] = set()
+        self.ended: set[str] = set()
+
+    # --- the hand ------------------------------------------------------------------------------------------
+
+    def give(self, event: object) -> Step:
+        step = self.scenario.give(event)
+        self.steps.append(step)
+        self.watch.see(step)
+        self.books_balance()
+        return step
+
+    def books_balance(self) -> None:
+        """I-7, I-10, I-11: position and cash are sums over the executions that count, each once."""
+        orders = {order.client_order_id: order for order in self.scenario.submitted()}
+        position, cash = Decimal(0), CASH
+        for execution_id, fill in self.executions.items():
+            if execution_id in self.busted:
+                continue
+            sign = 1 if orders[fill.client_order_id].side is Side.BUY else -1
+            position += sign * fill.quantity
+            cash -= sign * fill.price * fill.quantity + fill.fee
+        ledger = self.scenario.pipeline.ledger
+        assert ledger.position(STRATEGY, SPY) == self.watch.position == position
+        assert ledger.cash == cash
+        booked = Counter((trade.execution_id, trade.is_bust) for trade in self.watch.trades)
+        assert set(booked.values()) <= {1}
+        assert {execution_id for execution_id, is_bust in booked if not is_bust} == set(self.executions)
+        assert {execution_id for execution_id, is_bust in booked if is_bust} == self.busted
+        assert position >= 0 or self.watch.halted_once
+
+    def times(self) -> dict[str, int]:
+        return {"venue_ts_ns": self.scenario.now_ts_ns, "received_ts_ns": self.scenario.now_ts_ns}
+
+    def order(self, index: int) -> SubmitOrder:
+        orders = self.scenario.submitted()
+        return orders[-1 - index % len(orders)]
+
+    def room(self, order: SubmitOrder) -> Decimal:
+        """Return what a truthful venue may still fill: linked legs share one quantity."""
+        if order.client_order_id in self.ended:
+            return Decimal(0)
+        linked = [
+            other
+            for other in self.scenario.submitted()
+            if other is order or (order.link is not None and other.link == order.link)
+        ]
+        return order.quantity - sum(self.filled[other.client_order_id] for other in linked)
+
+    def fill(self, order: SubmitOrder, quantity: Decimal, *, cents: int = 0, fee: int = 0) -> None:
+        event = OrderFilled(
+            **self.times(),
+            client_order_id=order.client_order_id,
+            execution_id=ExecutionId(f"x-{len(self.executions) + 1}"),
+            price=Decimal(self.price) + Decimal(cents) / 100,
+            quantity=quantity,
+            fee=Decimal(fee) / 100,
+        )
+        self.executions[event.execution_id] = event
+        self.filled[order.client_order_id] += quantity
+        self.give(event)
+
+    def end(self, kind: type, order: SubmitOrder) -> None:
+        self.ended.add(order.client_order_id)
+        self.give(kind(**self.times(), client_order_id=order.client_order_id, reason="told"))
+
+    def has_orders(self) -> bool:
+        return bool(self.scenario.submitted())
+
+    # --- the market and the strategy -----------------------------------------------------------------------
+
+    @rule(
+        move=st.integers(-6, 6),
+        wanted=st.sampled_from(["nothing", "enter", "enter", "enter without target", "limit", "leave", "cancel"]),
+    )
+    def close_bar(self, move: int, wanted: str) -> None:
+        now = self.scenario.now_ts_ns
+        minute = max(self.next_minute, -(-(now - OPEN_TS_NS) // MINUTE_NS) - 1)
+        if 390 <= minute < 1440:
+            minute = 1440
+        if OPEN_TS_NS + (minute + 1) * MINUTE_NS > LAST_TS_NS:
+            return
+        self.price = min(140, max(60, self.price + move))
+        signal = {
+            "enter": enter(),
+            "enter without target": enter(target_distance=None),
+            "limit": enter(limit=self.price - 1.0),
+            "leave": leave(),
+            "cancel": Signal(kind=SignalKind.CANCEL_ENTRY, reason="script"),
+        }.get(wanted)
+        if signal is not None:
+            self.script[minute] = signal
+        self.next_minute = minute + 1
+        bar = self.bar(minute)
+        self.scenario.now_ts_ns = bar.received_ts_ns
+        self.give(bar)
+
+    def bar(self, minute: int) -> BarClosed:
+        probe = Scenario({})
+        probe.bar(minute, float(self.price))
+        event = probe.events[-1]
+        assert isinstance(event, BarClosed)
+        return event
+
+    def advance(self, until_ts_ns: int) -> None:
+        seconds = (min(until_ts_ns, LAST_TS_NS) - self.scenario.now_ts_ns) // SECOND_NS
+        if seconds > 0:
+            before = len(self.scenario.events)
+            step = self.scenario.wait(seconds)
+            assert len(self.scenario.events) == before + 1
+            self.steps.append(step)
+            self.watch.see(step)
+            self.books_balance()
+
+    @rule(seconds=st.sampled_from([1, 15, 30, 31, 60, 61, 120, 601]))
+    def let_time_pass(self, seconds: int) -> None:
+        self.advance(self.scenario.now_ts_ns + seconds * SECOND_NS)
+
+    @rule()
+    def sleep_until_the_next_session(self) -> None:
+        session = TWO_SESSIONS.session_from(self.scenario.now_ts_ns)
+        if session.close_ts_ns < OPEN_TS_NS + DAY_NS:
+            self.advance(session.close_ts_ns + 5 * 3600 * SECOND_NS)
+
+    # --- what every venue says -----------------------------------------------------------------------------
+
+    @precondition(has_orders)
+    @rule(index=st.integers(0, 5), kind=st.sampled_from([OrderAcknowledged, OrderAcknowledged, OrderAwaitingApproval]))
+    def acknowledge(self, index: int, kind: type) -> None:
+        extra = {"venue_order_id": f"v-{index}"} if kind is OrderAcknowledged else {}
+        self.give(kind(**self.times(), client_order_id=self.order(index).client_order_id, **extra))
+
+    @precondition(has_orders)
+    @rule()
+    def acknowledge_everything(self) -> None:
+        for order in self.scenario.submitted():
+            if order.client_order_id not in self.ended:
+                self.give(OrderAcknowledged(**self.times(), client_order_id=order.client_order_id, venue_order_id="v"))
+
+    @precondition(has_orders)
+    @rule(index=st.integers(0, 5), part=st.integers(1, 120), cents=st.integers(-99, 99), fee=st.integers(0, 9))
+    def execute(self, index: int, part: int, cents: int, fee: int) -> None:
+        order = self.order(index)
+        quantity = min(Decimal(part), self.room(order))
+        if quantity > 0:
+            self.fill(order, quantity, cents=cents, fee=fee)
+
+    @precondition(lambda self: bool(self.executions))
+    @rule(index=st.integers(0, 5))
+    def repeat_an_execution(self, index: int) -> None:
+        fills = list(self.executions.values())
+        step = self.give(fills[-1 - index % len(fills)])
+        assert not any(isinstance(fact, TradeBooked) for fact in step.facts)
+
+    @precondition(has_orders)
+    @rule(index=st.integers(0, 5), kind=st.sampled_from([OrderCanceled, OrderExpired, OrderRejected]))
+    def end_an_order(self, index: int, kind: type) -> None:
+        self.end(kind, self.order(index))
+
+    @precondition(lambda self: bool(self.scenario.canceled()))
+    @rule(count=st.integers(1, 2))
+    def confirm_cancels(self, count: int) -> None:
+        wanted = [command for command in self.scenario.commands if isinstance(command, CancelOrder)]
+        orders = {order.client_order_id: order for order in self.scenario.submitted()}
+        missing = [command for command in wanted if command.client_order_id not in self.ended]
+        for command in missing[:count]:
+            self.end(OrderCanceled, orders[command.client_order_id])
+
+    @precondition(has_orders)
+    @rule(index=st.integers(0, 5), kind=st.sampled_from([CancelRejected, OutcomeUnknown]))
+    def answer_badly(self, index: int, kind: type) -> None:
+        self.give(kind(**self.times(), client_order_id=self.order(index).client_order_id, reason="told"))
+
+    # --- the operator --------------------------------------------------------------------------------------
+
+    @rule(kind=st.sampled_from([Pause, Resume, Resume, Kill, Flatten]), everywhere=st.booleans())
+    def command(self, kind: type, everywhere: bool) -> None:
+        self.give(
+            kind(**self.times(), reason="test", requested_by="owner", instrument_id=None if everywhere else SPY)
+        )
+
+    # --- the end -------------------------------------------------------------------------------------------
+
+    def teardown(self) -> None:
+        for seconds in (31, 61, 61, 121, 241, 481, 601, 601, 1201, 2401):
+            self.advance(self.scenario.now_ts_ns + seconds * SECOND_NS)
+        self.sleep_until_the_next_session()
+        for seconds in (16 * 3600, 601, 601, 1201, 1201):
+            self.advance(self.scenario.now_ts_ns + seconds * SECOND_NS)
+        self.watch.nothing_is_left_waiting()
+        self.replays_are_equal()
+
+    def replays_are_equal(self) -> None:
+        """I-19, by the door and by the way of a restart."""
+        again, restored = Scenario(self.script, limits=WIDE), Scenario(self.script, limits=WIDE)
+        for event, step in zip(self.scenario.events[1:], self.steps, strict=True):
+            assert again.pipeline.step(event) == step
+            assert restored.pipeline.restore(event, ()) == step
+
+
+class HonestVenue(VenueMachine):
+    """Nothing but the truth, in any order, late, twice or never."""
+
+    def books_balance(self) -> None:
+        super().books_balance()
+        assert self.watch.position >= 0
+
+
+class LyingVenue(VenueMachine):
+    """Executions beyond the order, after its end, on both legs of a pair, and taken back."""
+
+    @precondition(VenueMachine.has_orders)
+    @rule(index=st.integers(0, 5), quantity=st.integers(1, 150))
+    def execute_anything(self, index: int, quantity: int) -> None:
+        self.fill(self.order(index), Decimal(quantity))
+
+    @precondition(lambda self: bool(self.executions))
+    @rule(index=st.integers(0, 5))
+    def take_back(self, index: int) -> None:
+        fills = list(self.executions.values())
+        fill = fills[-1 - index % len(fills)]
+        self.busted.add(fill.execution_id)
+        self.filled[fill.client_order_id] -= fill.quantity
+        self.give(
+            ExecutionBusted(
+                **self.times(),
+                client_order_id=fill.client_order_id,
+                execution_id=fill.execution_id,
+                reason="clearly erroneous",
+            )
+        )
+
+    @rule()
+    def report_a_foreign_order(self) -> None:
+        self.give(OrderCanceled(**self.times(), client_order_id="not-ours", reason="told"))
+        assert self.watch.halted_once
+
+
+TestHonestVenue = HonestVenue.TestCase
+TestLyingVenue = LyingVenue.TestCase
+TestHonestVenue.settings = settings(max_examples=EXAMPLES, stateful_step_count=40)
+TestLyingVenue.settings = settings(max_examples=EXAMPLES, stateful_step_count=40)

@@ -1,0 +1,148 @@
+"""When the paper venue's orders end and its commands take effect: sessions and latency."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+import pytest
+
+from engine.core.messages import BarClosed, OrderAcknowledged, OrderFilled, VenueReport
+from engine.core.values import MINUTE_NS, SECOND_NS, AlwaysOpen, Side, instrument_from_symbol
+from engine.testing.venue_contract import (
+    SESSIONS,
+    SPY,
+    VenueDriver,
+    bar,
+    cancel,
+    extended_bar,
+    minute,
+    order,
+    query,
+    quote,
+    tick,
+)
+from engine.venues.paper import PaperSettings, PaperVenue
+
+BUY = Side.BUY
+CLOSE = minute(390)
+NEXT_OPEN = SESSIONS[1].open_ts_ns
+FLAT = (100.0, 100.0, 100.0, 100.0)
+
+
+def driver_of(*, submit_latency_ns: int = 0, cancel_latency_ns: int = 0) -> VenueDriver:
+    settings = PaperSettings(
+        opening_cash=Decimal(100_000), submit_latency_ns=submit_latency_ns, cancel_latency_ns=cancel_latency_ns
+    )
+    return VenueDriver(PaperVenue({SPY.instrument_id: SPY}, {SPY.instrument_id: SESSIONS}, settings))
+
+
+def names(reports: Sequence[VenueReport]) -> list[str]:
+    return [f"{type(report).__name__} {report.client_order_id}" for report in reports]
+
+
+def reasons(reports: Sequence[VenueReport]) -> list[str]:
+    return [getattr(report, "reason", "") for report in reports]
+
+
+def fills(reports: Sequence[VenueReport]) -> list[tuple[str, str]]:
+    return [(r.client_order_id, str(r.price)) for r in reports if isinstance(r, OrderFilled)]
+
+
+# Sessions
+
+
+@pytest.mark.parametrize(
+    ("decided", "shown", "expected"),
+    [
+        pytest.param(minute(388), bar(minute(389), FLAT), "OrderFilled", id="same session"),
+        pytest.param(minute(389) + 1, bar(NEXT_OPEN, FLAT), "OrderExpired", id="a later session's bar"),
+        pytest.param(minute(389) + 1, extended_bar(CLOSE, FLAT), "OrderExpired", id="any bar after the close"),
+        pytest.param(CLOSE, bar(NEXT_OPEN, FLAT), "OrderFilled", id="decided at the close: the next session"),
+        pytest.param(CLOSE, bar(SESSIONS[2].open_ts_ns, FLAT), "OrderExpired", id="and not the one after"),
+        pytest.param(minute(389) + 1, tick(NEXT_OPEN, 100.0), "OrderExpired", id="a later session's print"),
+        pytest.param(minute(389) + 1, quote(NEXT_OPEN, 99.0, 100.0), "OrderExpired", id="a later session's quote"),
+        pytest.param(
+            SESSIONS[2].close_ts_ns - 1,
+            bar(SESSIONS[2].close_ts_ns, FLAT),
+            "OrderExpired",
+            id="a half day closes early",
+        ),
+    ],
+)
+def test_an_order_for_the_day_ends_with_its_session(decided: int, shown: BarClosed, expected: str) -> None:
+    driver = driver_of()
+    driver.send(order("buy", BUY, 1, day=True, decided_ts_ns=decided))
+    (report,) = driver.show(shown)
+    assert names([report]) == [f"{expected} buy"]
+    assert driver.show(bar(SESSIONS[3].open_ts_ns, FLAT)) == []
+
+
+def test_an_order_until_canceled_rests_on() -> None:
+    driver = driver_of()
+    driver.send(order("buy", BUY, 1, limit="90", decided_ts_ns=minute(389)))
+    assert driver.show(bar(NEXT_OPEN, FLAT)) == []
+    assert driver.venue.has_work(SPY.instrument_id)
+
+
+def test_a_market_that_never_closes_ends_nothing() -> None:
+    bitcoin = instrument_from_symbol("BTC-USD", 1)
+    venue = PaperVenue(
+        {bitcoin.instrument_id: bitcoin},
+        {bitcoin.instrument_id: AlwaysOpen()},
+        PaperSettings(opening_cash=Decimal(1000)),
+    )
+    driver = VenueDriver(venue)
+    driver.send(order("buy", BUY, "0.5", day=True, limit="99", decided_ts_ns=minute(0)))
+    assert driver.show(bar(minute(5_000), FLAT)) == []
+    assert fills(driver.show(bar(minute(5_001), (98.0, 98.0, 98.0, 98.0)))) == [("buy", "98.0")]
+
+
+def test_a_cancel_sent_after_the_close_finds_its_order_expired() -> None:
+    driver = driver_of()
+    driver.send(order("buy", BUY, 1, day=True, limit="90", decided_ts_ns=minute(389)))
+    driver.send(cancel("buy", decided_ts_ns=CLOSE + MINUTE_NS))
+    assert names(driver.show(bar(NEXT_OPEN, FLAT))) == ["OrderExpired buy", "CancelRejected buy"]
+
+
+# Latency
+
+
+def test_a_command_takes_effect_after_its_latency() -> None:
+    driver = driver_of(submit_latency_ns=SECOND_NS, cancel_latency_ns=2 * SECOND_NS)
+    assert driver.send(order("buy", BUY, 10, limit="99", decided_ts_ns=minute(0))) == []
+    assert driver.show(tick(minute(0) + SECOND_NS - 1, 90.0)) == []
+    (acknowledged,) = driver.show(tick(minute(0) + SECOND_NS, 100.0))
+    assert isinstance(acknowledged, OrderAcknowledged)
+    assert (acknowledged.venue_ts_ns, acknowledged.received_ts_ns) == (minute(0) + SECOND_NS,) * 2
+    now = minute(0) + SECOND_NS
+    driver.send(cancel("buy", decided_ts_ns=now))
+    assert driver.show(tick(now + SECOND_NS, 99.5)) == []
+    assert names(driver.show(tick(now + 2 * SECOND_NS, 98.0))) == ["OrderCanceled buy"]
+
+
+def test_a_fill_wins_over_a_cancel_that_is_on_its_way() -> None:
+    driver = driver_of(cancel_latency_ns=10 * SECOND_NS)
+    driver.send(order("buy", BUY, 10, limit="99", decided_ts_ns=minute(0)))
+    driver.send(cancel("buy", decided_ts_ns=minute(0)))
+    assert names(driver.show(bar(minute(0), (100.0, 100.0, 98.0, 98.0)))) == ["OrderFilled buy"]
+    late = driver.show(bar(minute(1), FLAT))
+    assert names(late) == ["CancelRejected buy"]
+    assert reasons(late) == ["the order is gone"]
+
+
+def test_a_market_order_with_latency_meets_the_next_bar() -> None:
+    driver = driver_of(submit_latency_ns=200_000_000)
+    driver.send(order("buy", BUY, 10, decided_ts_ns=minute(1)))
+    assert names(driver.show(bar(minute(1), FLAT))) == ["OrderAcknowledged buy"]
+    assert fills(driver.show(bar(minute(2), (101.0,) * 4))) == [("buy", "101.0")]
+
+
+def test_a_cancel_that_overtakes_its_order_is_refused_and_may_be_sent_again() -> None:
+    driver = driver_of(submit_latency_ns=3 * SECOND_NS)
+    driver.send(order("buy", BUY, 10, limit="90", decided_ts_ns=minute(0)), cancel("buy", decided_ts_ns=minute(0)))
+    assert reasons(driver.show(tick(minute(0), 100.0))) == ["the order has not arrived"]
+    assert driver.send(query("buy", decided_ts_ns=minute(0))) == []
+    assert names(driver.show(tick(minute(1), 100.0))) == ["OrderAcknowledged buy"]
+    driver.send(cancel("buy", decided_ts_ns=minute(1)), cancel("buy", decided_ts_ns=minute(1)))
+    assert names(driver.show(tick(minute(2), 100.0))) == ["OrderCanceled buy"]
