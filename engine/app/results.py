@@ -146,9 +146,7 @@ def _round_trip(rows: Sequence[tuple[Any, ...]], reason: str) -> RoundTrip:
 def _notional(rows: Sequence[tuple[Any, ...]]) -> Decimal:
     return sum(
         (
-            notional(
-                from_scaled(row[3], decimals=PRICE_DECIMALS), from_scaled(row[4], decimals=QUANTITY_DECIMALS)
-            )
+            notional(from_scaled(row[3], decimals=PRICE_DECIMALS), from_scaled(row[4], decimals=QUANTITY_DECIMALS))
             for row in rows
         ),
         ZERO,
@@ -185,7 +183,9 @@ def check_round_trips_path(out: Path) -> None:
     if out.suffix not in {".csv", ".parquet"}:
         raise BadInput(f"The trades file {out} ends in neither .csv nor .parquet: name it by one of them.")
     if not out.parent.is_dir():
-        raise BadInput(f"The folder {out.parent} of the trades file {out.name} does not exist: make it or name another.")
+        raise BadInput(
+            f"The folder {out.parent} of the trades file {out.name} does not exist: make it or name another."
+        )
 
 
 def _write_csv(trips: Sequence[RoundTrip], out: Path) -> None:

@@ -107,9 +107,7 @@ class TradingAccount:
         self.recovered_steps = self._journal.step_count
         book = stack.enter_context(PaperBook(book_path(self.database)))
         self.venue = make_venue(spec, book)
-        self.loop = EngineLoop(
-            self.pipeline, self.venue, self._journal, is_durable=True, observer=self._observer
-        )
+        self.loop = EngineLoop(self.pipeline, self.venue, self._journal, is_durable=True, observer=self._observer)
         self._run_id = register(self._connection, self.account, spec, RunKind.PAPER, now_ts_ns)
         self._reconcile(submitted)
 
@@ -121,9 +119,7 @@ class TradingAccount:
                 raise BadInput(
                     f"The database {self.database} holds the run {others[0]}: name another file with --db for trading."
                 )
-            return open_account(
-                self._connection, ACCOUNT_NAME, namespace=paper_namespace(), opened_ts_ns=now_ts_ns
-            )
+            return open_account(self._connection, ACCOUNT_NAME, namespace=paper_namespace(), opened_ts_ns=now_ts_ns)
         self._check_same_data(known)
         return known
 
@@ -164,6 +160,7 @@ class TradingAccount:
         `pace` is shown every event before it is processed, may wait, and returns False to stop. Return True when
         the data ended.
         """
+        self._take_requests()
         events = _Watched(self._remaining(), pace=pace, before=self._take_requests, until_ts_ns=until_ts_ns)
         self.loop.run(events)
         return events.has_ended

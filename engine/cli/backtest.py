@@ -91,9 +91,7 @@ def amount(text: str, option: str, *, above_zero: bool = False) -> Decimal:
     return number
 
 
-def _run(
-    spec: RunSpec, database: Path, *, append: bool, trades_out: Path | None, as_json: bool, is_kept: bool
-) -> None:
+def _run(spec: RunSpec, database: Path, *, append: bool, trades_out: Path | None, as_json: bool, is_kept: bool) -> None:
     from time import perf_counter
 
     from engine.app.clock import SystemClock
@@ -103,9 +101,7 @@ def _run(
 
     began = perf_counter()
     with _progress(spec, is_shown=not as_json) as observer:
-        finished = run_backtest(
-            spec, database, wall_ts_ns=SystemClock().now_ns(), append=append, observer=observer
-        )
+        finished = run_backtest(spec, database, wall_ts_ns=SystemClock().now_ns(), append=append, observer=observer)
     wall_seconds = perf_counter() - began
     connection = open_reader(database)
     try:
@@ -123,9 +119,7 @@ def _run(
         _print(report, figures, database if is_kept else None)
 
 
-def _report(
-    spec: RunSpec, finished: FinishedBacktest, figures: Performance, wall_seconds: float
-) -> dict[str, Any]:
+def _report(spec: RunSpec, finished: FinishedBacktest, figures: Performance, wall_seconds: float) -> dict[str, Any]:
     from engine.app.results import plain
 
     return {

@@ -41,7 +41,9 @@ def check(*, database: DatabaseOption = None, as_json: JsonOption = False) -> No
         raise BadInput(f"The database {target} does not exist: name one with --db.")
     report = check_database(target)
     if as_json:
-        emit_json({"database": str(target), "sound": report.is_sound, "checked": report.checked, "findings": report.findings})
+        emit_json(
+            {"database": str(target), "sound": report.is_sound, "checked": report.checked, "findings": report.findings}
+        )
     else:
         for what in report.checked:
             typer.echo(f"checked: {what}")

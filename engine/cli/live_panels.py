@@ -121,10 +121,10 @@ def _filled(
 def header(state: RunState, heading: Heading, *, width: int, has_border: bool) -> RenderableType:
     """Draw the top: mode, title, trading state; times; equity; round trips."""
     rows = [
-        _sides(_badge(heading), _trading(state)),
-        _sides(_times(state, heading), _text(_DIM, heading.phase)),
-        _sides(_equity(state, width), _text(_DIM, _counts(state))),
-        _sides(_round_trips(state), _costs(state, width)),
+        _sides(width, _badge(heading), _trading(state)),
+        _sides(width, _times(state, heading), _text(_DIM, heading.phase)),
+        _sides(width, _equity(state, width), _text(_DIM, _counts(state))),
+        _sides(width, _round_trips(state), _costs(state, width)),
     ]
     if not has_border:
         return Group(*rows)
@@ -135,10 +135,11 @@ def _text(style: str, *parts: str) -> Text:
     return Text("".join(parts), style=style, no_wrap=True, overflow="ellipsis")
 
 
-def _sides(left: Text, right: Text) -> Table:
+# A long reason at the right must not push out what is at the left.
+def _sides(width: int, left: Text, right: Text) -> Table:
     grid = Table.grid(expand=True, padding=(0, 1))
     grid.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
-    grid.add_column(justify="right", no_wrap=True, overflow="ellipsis")
+    grid.add_column(justify="right", no_wrap=True, overflow="ellipsis", max_width=max(4, width // 2))
     grid.add_row(left, right)
     return grid
 
@@ -372,11 +373,7 @@ def _exit_price(state: RunState, position: PositionLine, leg: Leg, instrument: I
 
 
 def _clock(state: RunState, ts_ns: int) -> str:
-    return moment(ts_ns, _MINUTE, state.zone if _has_exchange(state) else None)
-
-
-def _has_exchange(state: RunState) -> bool:
-    return any(lane.instrument.calendar != "24/7" for lane in state.lanes.values())
+    return moment(ts_ns, _MINUTE, state.shown_zone)
 
 
 # --- the end --------------------------------------------------------------------------------------------------------

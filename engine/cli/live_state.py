@@ -156,7 +156,8 @@ class Trail:
             self.values.append(value)
         self._since = (self._since + 1) % self._stride
         if len(self.values) > _TRAIL_POINTS_MAX:
-            self.values = self.values[1::2]
+            # An odd number of points, so that the first and the last stay.
+            self.values = self.values[::2]
             self._stride *= 2
             self._since = 0
 
@@ -182,6 +183,8 @@ class RunState:
     def __init__(self, instruments: Mapping[InstrumentId, Instrument]) -> None:
         self.lanes = {key: Lane(instrument) for key, instrument in instruments.items()}
         self.zone = new_york()
+        #: The zone of shown times; None for UTC.
+        self.shown_zone = self.zone if any(made.calendar != "24/7" for made in instruments.values()) else None
         self.now_ts_ns = 0
         self.counts: Counter[str] = Counter()
         self.signals: deque[SignalLine] = deque(maxlen=_SIGNALS_KEPT)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
+from io import TextIOWrapper
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
@@ -66,6 +67,7 @@ class LiveView:
         self._title = title
         self._mode_label = mode_label
         self._console = Console() if console is None else console
+        _show_what_cannot_be_encoded(self._console)
         self._database = "" if database is None else str(database)
         #: Market seconds per second; None for as fast as it goes.
         self.speed = speed
@@ -86,7 +88,7 @@ class LiveView:
 
     def __enter__(self) -> Self:
         """Begin to show."""
-        if not self._console.is_terminal:
+        if not self._console.is_terminal or self._console.is_dumb_terminal:
             self._prints_lines = True
             return self
         self._live = Live(
@@ -183,7 +185,7 @@ class LiveView:
 
     def _lines(self, step: Step) -> Iterator[str]:
         state = self._state
-        at = moment(state.now_ts_ns, "%Y-%m-%d %H:%M", state.zone)
+        at = moment(state.now_ts_ns, "%Y-%m-%d %H:%M %Z", state.shown_zone)
         for fact in step.facts:
             if (line := self._line(fact)) is not None:
                 yield f"{at} {line}"
@@ -237,6 +239,13 @@ class LiveView:
             f"{closes}; equity {money(state.equity)} ({money(state.session_pnl, signed=True)} in this session), "
             f"{len(state.positions)} held, {trips} round trips, {state.counts['bars']:,} bars"
         )
+
+
+# A terminal without Unicode gets question marks for curves, not an error in the middle of a run.
+def _show_what_cannot_be_encoded(console: Console) -> None:
+    stream = console.file
+    if isinstance(stream, TextIOWrapper) and not console.encoding.startswith("utf"):
+        stream.reconfigure(errors="replace")
 
 
 def _frame(title: str, width: int, rows: int, *, has_border: bool = True) -> Frame:

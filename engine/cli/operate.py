@@ -127,7 +127,6 @@ def status(*, database: DatabaseOption = None, as_json: JsonOption = False) -> N
 def _print_status(found: dict[str, Any], *, running: bool) -> None:
     from rich.console import Console
 
-
     console = Console()
     console.print(
         f"[bold]{found['account']}[/] · {found['kind']} · {'engine running' if running else 'no engine running'} · "

@@ -17,7 +17,12 @@ _EVERY = 4_096
 def bar_progress(console: Console, rows: int) -> Iterator[Callable[[Event, Step], None]]:
     """Show how many bars of `rows` are done; yields the observer that counts them."""
     with Progress(
-        TextColumn("backtest"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console, transient=True
+        TextColumn("backtest"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
     ) as progress:
         task = progress.add_task("bars", total=rows)
         done = 0

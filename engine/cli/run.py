@@ -152,9 +152,7 @@ def _trade(
 
     clock = SystemClock()
     with watching(spec, database, speed=speed, log_file=log_file, is_logged=is_logged) as watch:
-        with TradingAccount(
-            spec, database, clock, observer=watch.observe, on_recovered=watch.recover
-        ) as account:
+        with TradingAccount(spec, database, clock, observer=watch.observe, on_recovered=watch.recover) as account:
             warm_up_ts_ns, until = _schedule(spec, account, until_ts_ns, one_session=one_session)
             pacer = Pacer(clock, speed=speed, full_speed_until_ts_ns=warm_up_ts_ns)
             watch.start(account)

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from engine.app.loop import Observer
 from engine.app.modes import RunSpec
 from engine.cli.live_view import LiveView
 from engine.core.messages import Event, Step
 
 if TYPE_CHECKING:
     from engine.app.trading import TradingAccount
+    from engine.telemetry.step_logger import StepLogger
 
 _EXAMPLES = (
     ("What was traded", "SELECT symbol, side, price, quantity, timestamp FROM trades ORDER BY id DESC LIMIT 10"),
     ("Round trips with their results", "SELECT * FROM v_round_trips ORDER BY exit_ts DESC LIMIT 10"),
-    ("Why: from the bar to the fill", "SELECT * FROM v_why ORDER BY bar_start DESC LIMIT 10"),
+    ("Why: from the bar to the fill", "SELECT * FROM v_why ORDER BY bar_timestamp DESC LIMIT 3"),
 )
 
 
@@ -30,7 +30,7 @@ class Watch:
     def __init__(
         self,
         view: LiveView,
-        make_logger: Callable[[int], Observer] | None,
+        logger: StepLogger | None,
         *,
         console: Console,
         database: Path,
@@ -39,30 +39,29 @@ class Watch:
         self._logs_to_terminal = logs_to_terminal
         self._view = view
         self._shown = ExitStack()
-        self._make_logger = make_logger
-        self._logger: Observer | None = None
-        self._recovered = 0
+        self._logger = logger
         self._console = console
         self._database = database
 
     def observe(self, event: Event, step: Step) -> None:
         """Show one journaled step."""
         self._view(event, step)
-        if self._make_logger is not None:
-            if self._logger is None:
-                self._logger = self._make_logger(self._recovered + 1)
+        if self._logger is not None:
             self._logger(event, step)
 
     def recover(self, event: Event, step: Step) -> None:
         """Take note of a step that an earlier process has shown and logged."""
-        self._recovered += 1
         self._view(event, step)
+        if self._logger is not None:
+            self._logger.remember(event, step)
 
     def start(self, account: TradingAccount) -> None:
         """Say what was recovered, and begin to show."""
         if account.recovered_steps:
-            self._console.print(f"Recovered {account.recovered_steps:,} steps from {self._database}; going on.")
-        if self._make_logger is None or not self._logs_to_terminal:
+            self._console.print(
+                f"Recovered {account.recovered_steps:,} steps from {self._database}; going on.", markup=False
+            )
+        if not self._logs_to_terminal:
             self._shown.enter_context(self._view)
 
     def close(self) -> None:
@@ -77,7 +76,9 @@ class Watch:
             self._console.print("Stopped in order; start again to go on.")
         elif has_ended:
             self._console.print("The data have been replayed to their end.")
-        self._console.print(f"Journal hash {account.journal_hash[:16]}; everything is in {self._database}. Look inside:")
+        self._console.print(
+            f"Journal hash {account.journal_hash[:16]}; everything is in {self._database}. Look inside:", markup=False
+        )
         for title, query in _EXAMPLES:
             self._console.print(f"  # {title}", style="dim")
             self._console.print(
@@ -100,15 +101,13 @@ def watching(
         database=database,
     )
     with ExitStack() as stack:
-        make_logger = _logger(stack, spec, log_file) if log_file is not None or is_logged else None
-        watch = Watch(
-            view, make_logger, console=console, database=database, logs_to_terminal=is_logged and log_file is None
-        )
+        logger = _logger(stack, spec, log_file) if log_file is not None or is_logged else None
+        watch = Watch(view, logger, console=console, database=database, logs_to_terminal=is_logged and log_file is None)
         stack.callback(watch.close)
         yield watch
 
 
-def _logger(stack: ExitStack, spec: RunSpec, log_file: Path | None) -> Callable[[int], Observer]:
+def _logger(stack: ExitStack, spec: RunSpec, log_file: Path | None) -> StepLogger:
     import sys
 
     from engine.core.errors import BadInput
@@ -123,5 +122,4 @@ def _logger(stack: ExitStack, spec: RunSpec, log_file: Path | None) -> Callable[
         except OSError as error:
             raise BadInput(f"The log file {log_file} cannot be written ({error.strerror}): name another.") from error
         configure_logging(format="json", level="info", stream=stream)
-    instruments = {each.instrument_id: each for each in spec.feed.instruments}
-    return lambda first_step_id: StepLogger(instruments, first_step_id=first_step_id)
+    return StepLogger({each.instrument_id: each for each in spec.feed.instruments})

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from engine.core.messages import AccountFunded, CashMoved, Draft, EquityMarked, PositionChanged, TradeBooked
+from engine.core.messages.quick import quick_init
 from engine.core.values import (
     ZERO,
     ExecutionId,
@@ -26,6 +27,7 @@ from engine.core.values import (
 )
 
 
+@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Booking:
     """Hold what the ledger needs to know of one execution."""

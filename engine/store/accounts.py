@@ -65,14 +65,18 @@ _EVENTS: Final[dict[RequestKind, type[Pause | Resume | Kill | Flatten]]] = {
 }
 
 
+def list_accounts(connection: sqlite.Connection) -> list[AccountRow]:
+    """Return all accounts of a database, oldest first."""
+    table = schema.accounts.c
+    rows = fetch(connection, select(table.id, table.name, table.id_offset, table.namespace).order_by(table.id))
+    return [
+        AccountRow(account_id=AccountId(row[0]), name=row[1], id_offset=row[2], namespace=UUID(row[3])) for row in rows
+    ]
+
+
 def find_account(connection: sqlite.Connection, name: str) -> AccountRow | None:
     """Return the account of a name, or None."""
-    table = schema.accounts.c
-    rows = fetch(connection, select(table.id, table.id_offset, table.namespace).where(table.name == name))
-    if not rows:
-        return None
-    account_id, id_offset, namespace = rows[0]
-    return AccountRow(account_id=AccountId(account_id), name=name, id_offset=id_offset, namespace=UUID(namespace))
+    return next((account for account in list_accounts(connection) if account.name == name), None)
 
 
 def open_account(connection: sqlite.Connection, name: str, *, namespace: UUID, opened_ts_ns: int) -> AccountRow:

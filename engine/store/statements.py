@@ -14,6 +14,7 @@ from sqlalchemy import (
     Table,
     bindparam,
     case,
+    func,
     insert,
     literal_column,
     null,
@@ -54,7 +55,8 @@ def fetch(connection: sqlite.Connection, statement: Executable) -> list[Any]:
 def execute(connection: sqlite.Connection, statement: Executable) -> sqlite.Cursor:
     """Run a statement with the values that it was built with."""
     assert isinstance(statement, CompilerElement)
-    compiled = statement.compile(dialect=_DIALECT)
+    # Lists (`IN`) are spelled out here: there is no engine of SQLAlchemy below that would do it later.
+    compiled = statement.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
     return connection.execute(str(compiled), dict(compiled.params))
 
 
@@ -68,10 +70,6 @@ class Statements:
         self.inserts: tuple[str, ...] = tuple(self._insert(number) for number in range(len(LAYOUTS)))
         #: Writes a bar's short row.
         self.plain_bar = self._values(Layout("bars", LAYOUTS[BARS].columns[:PLAIN_BAR_WIDTH]))
-        #: Writes the input of a bar whose row is the bar: number, two times, hash.
-        self.bar_input = self._values(
-            Layout("inputs", ("id", "venue_ts_ns", "received_ts_ns", "hash")), kind=literal_column("'BarClosed'")
-        )
         #: Moves an order or a bracket by the row of its event, if it stands at the version before.
         self.moves: dict[int, str] = {ORDER_EVENTS: self._order_move(), BRACKET_EVENTS: self._bracket_move()}
         #: Marks an operator's request as taken by a step: number of the request, number of the step.
@@ -80,7 +78,8 @@ class Statements:
     def _insert(self, number: int) -> str:
         layout = LAYOUTS[number]
         if number == INPUTS:
-            return self._values(Layout(layout.table, (*layout.columns, "hash")))
+            payload = func.nullif(_parameter(schema.inputs, "payload"), literal_column("''"))
+            return self._values(Layout(layout.table, (*layout.columns, "hash")), payload=payload)
         if number == ORDERS:
             return self._values(layout, **_first_state(ORDER_MACHINE.initial, "status"), **self._order_start())
         if number == BRACKETS:
@@ -91,7 +90,7 @@ class Statements:
 
     def _values(self, layout: Layout, **constants: ColumnElement[Any]) -> str:
         table = schema.METADATA.tables[layout.table]
-        return _text(insert(table).values(**self._bound(table, layout), **constants).inline(), layout)
+        return _text(insert(table).values(**{**self._bound(table, layout), **constants}).inline(), layout)
 
     def _bound(self, table: Table, layout: Layout) -> dict[str, ColumnElement[Any]]:
         values = {name: self._parameter(table, name) for name in layout.columns}

@@ -76,7 +76,7 @@ SELECT
     s.account_id,
     s.symbol,
     s.strategy_id,
-    s.bar_timestamp,
+    s.bar_timestamp AS bar_start,
     b.close AS bar_close,
     s.id AS signal_id,
     s.kind AS signal,
@@ -177,6 +177,9 @@ WITH priced AS (
         WHEN 'market' THEN o.reference_price WHEN 'limit' THEN o.limit_price ELSE o.stop_price END AS reference_price
     FROM trades AS t JOIN orders AS o ON o.id = t.order_id
     WHERE NOT t.is_bust
+),
+compared AS (
+    SELECT *, (price - reference_price) * CASE side WHEN 'buy' THEN 1 ELSE -1 END AS worse FROM priced
 )
 SELECT
     account_id,
@@ -191,9 +194,10 @@ SELECT
     quantity,
     reference_price,
     price,
-    (price - reference_price) / reference_price * 10000.0 * CASE side WHEN 'buy' THEN 1 ELSE -1 END AS slippage_bps,
-    (price - reference_price) * quantity * CASE side WHEN 'buy' THEN 1 ELSE -1 END AS slippage
-FROM priced
+    -- Adding zero loses the sign of a zero.
+    worse / reference_price * 10000.0 + 0.0 AS slippage_bps,
+    worse * quantity + 0.0 AS slippage
+FROM compared
 """
 
 _VETOES: Final = """

@@ -14,7 +14,7 @@ from typing import Final
 from msgspec import msgpack
 
 from engine.core.errors import Bug, EngineError, Halt
-from engine.core.messages import BarClosed, Event, Step
+from engine.core.messages import BarClosed, EquityMarked, Event, Step
 from engine.store.accounts import AccountRow
 from engine.store.connection import explained, path_of, sqlite
 from engine.store.inputs import input_row, is_journaled
@@ -93,8 +93,9 @@ class SqliteJournal:
         self._path = path_of(connection)
         self._statements = Statements(account_id=account.account_id, id_offset=account.id_offset)
         self._step, self._digest = _last_step(connection, account)
+        # The library binds exact int, float, str and bytearray at once, and asks its adapters about None and bytes,
+        # which costs more than the insert: an absent payload is "" here and NULL in the table.
         self._inputs: list[tuple[object, ...]] = []
-        self._bar_inputs: list[tuple[object, ...]] = []
         self._plain_bars: list[Row] = []
         self._rows: list[list[Row]] = [[] for _ in LAYOUTS]
         self._taken: list[tuple[int, int]] = []
@@ -113,9 +114,14 @@ class SqliteJournal:
     def append(self, event: Event, step: Step) -> None:
         """Add one whole step to the open transaction; one that needs no row is left out."""
         facts = step.facts
-        if event.__class__ is BarClosed and len(facts) == 1 and not step.commands and facts[0] is event.bar:
-            self._append_bar(event)
-        elif facts or is_journaled(event, step):
+        if event.__class__ is BarClosed and facts and facts[0] is event.bar and not step.commands:
+            if len(facts) == 1:
+                self._append_bar(event)
+                return
+            if len(facts) == 2 and facts[1].__class__ is EquityMarked:
+                self._append_bar(event, fact_row(facts[1], self._step + 1, 1))
+                return
+        if facts or is_journaled(event, step):
             self._append_step(event, step)
 
     def take_request(self, request_id: int) -> None:
@@ -128,7 +134,7 @@ class SqliteJournal:
         Raises Halt when the file cannot be written: nothing may leave the process then. Raises Bug when an order or
         bracket does not stand where its event says, or a row breaks a rule of its table.
         """
-        if not self._inputs and not self._bar_inputs and not self._taken:
+        if not self._inputs and not self._taken:
             return
         cursor = self._cursor
         try:
@@ -142,29 +148,28 @@ class SqliteJournal:
             raise _sentence(error, self._path) from error
         self._forget()
 
-    # Nine bars of ten are alone in their steps: this is `_append_step` for them, spelled out.
-    def _append_bar(self, event: BarClosed) -> None:
+    # Most bars are alone in their steps, or with a mark of the equity: this is `_append_step` for them, spelled out.
+    def _append_bar(self, event: BarClosed, *others: tuple[int, Row]) -> None:
         self._step = number = self._step + 1
         venue_ts_ns, received_ts_ns = event.venue_ts_ns, event.received_ts_ns
         row = bar_row(event.bar, number, 0)
-        self._digest = digest = sha256(
-            self._digest + _encode(((number, "BarClosed", venue_ts_ns, received_ts_ns, None), (BARS, row)))
-        ).digest()
+        row_of_input = (number, "BarClosed", venue_ts_ns, received_ts_ns, None)
+        self._digest = digest = sha256(self._digest + _encode((row_of_input, (BARS, row), *others))).digest()
         self._bar_inputs.append((number, venue_ts_ns, received_ts_ns, digest))
         if len(row) == PLAIN_BAR_WIDTH:
             self._plain_bars.append(row)
         else:
             self._rows[BARS].append(row)
+        for table, other in others:
+            self._rows[table].append(other)
 
     def _append_step(self, event: Event, step: Step) -> None:
         self._step = number = self._step + 1
         row_of_input, rows = step_rows(event, step, number)
         self._digest = chained(self._digest, row_of_input, rows)
-        _, _, venue_ts_ns, received_ts_ns, payload = row_of_input
-        if payload is None:
-            self._bar_inputs.append((number, venue_ts_ns, received_ts_ns, self._digest))
-        else:
-            self._inputs.append((*row_of_input, self._digest))
+        # In the order of their ids, with all others: a table that only grows at its end is written fastest.
+        *start, payload = row_of_input
+        self._inputs.append((*start, payload or "", bytearray(self._digest)))
         for table, row in rows:
             if table == BARS and len(row) == PLAIN_BAR_WIDTH:
                 self._plain_bars.append(row)
@@ -177,8 +182,6 @@ class SqliteJournal:
             raise Halt(f"The account has {self._step} steps, which is all that it may have: open a new account.")
         if self._inputs:
             cursor.executemany(statements.inserts[INPUTS], self._inputs)
-        if self._bar_inputs:
-            cursor.executemany(statements.bar_input, self._bar_inputs)
         if self._plain_bars:
             cursor.executemany(statements.plain_bar, self._plain_bars)
         for table, rows in enumerate(self._rows):
@@ -201,7 +204,6 @@ class SqliteJournal:
 
     def _forget(self) -> None:
         self._inputs.clear()
-        self._bar_inputs.clear()
         self._plain_bars.clear()
         self._taken.clear()
         for rows in self._rows:

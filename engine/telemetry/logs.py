@@ -114,7 +114,10 @@ def _json(fields: object, **_settings: object) -> str:
 
 # One handler of ours on the root logger; a second call replaces it.
 class _LibraryHandler(logging.StreamHandler[TextIO]):
-    pass
+    # The log file of a run that has ended is closed, and a library may still have something to say.
+    def emit(self, record: logging.LogRecord) -> None:
+        if not self.stream.closed:
+            super().emit(record)
 
 
 def _adopt_library_logs(shared: list[Any], final: list[Any], stream: TextIO, level: int) -> None:

@@ -7,6 +7,7 @@ import hmac
 import re
 from collections.abc import Mapping
 from decimal import Decimal
+from functools import lru_cache
 from typing import Final, NoReturn
 from urllib.parse import quote, quote_plus
 
@@ -36,11 +37,13 @@ _WORD: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 # `password=…`, `"refresh_token": "…"`, `Authorization: Bearer …` inside a sentence.
 _IN_TEXT: Final = re.compile(
     r"""(?ix)
-    ( [\w-]* (?: password|passwd|passphrase|secret|token|api[_-]?key|authorization|credential|cookie|private[_-]?key
+    ( (?: password|passwd|passphrase|secret|token|api[_-]?key|authorization|credential|cookie|private[_-]?key
               | (?<![a-z]) (?: mfa|otp|totp|pwd ) ) [\w-]* ["']? \s* [=:] \s* ["']? (?: (?:bearer|basic|token) \s+ )? )
     [^\s"',;&)}\]]+
     """
 )
+# One look that clears nearly every text.
+_TELLING: Final = re.compile(r"(?i)pass|secret|token|key|auth|credential|cookie|mfa|otp|pwd|bearer|basic")
 _BEARER: Final = re.compile(r"(?i)\b(bearer|basic) +(?=[\w.~+/=-]*\d)[\w.~+/=-]{8,}")
 
 # Every spelling in which a registered value may turn up, longest first, so that no spelling hides part of another.
@@ -119,10 +122,13 @@ def masked_text(text: str) -> str:
     for value in _values:
         if value in text:
             text = text.replace(value, MASK)
+    if not _TELLING.search(text):
+        return text
     text = _IN_TEXT.sub(rf"\1{MASK}", text)
     return _BEARER.sub(rf"\1 {MASK}", text)
 
 
+@lru_cache(maxsize=4_096)
 def is_secret_name(name: str) -> bool:
     """Return whether what goes by this name is a secret."""
     words = [word.lower() for word in _WORD.findall(name)]

@@ -378,7 +378,9 @@ def test_the_daily_loss_cap_ends_entries_for_the_session() -> None:
     scenario.bar(0)
     (entry,) = scenario.submitted()
     scenario.fill(entry, "100.00")
-    scenario.fill(scenario.submitted()[1], "98.50")
+    _, stop, target = scenario.submitted()
+    scenario.fill(stop, "98.50")
+    scenario.cancel(target)
     scenario.bar(1)
     assert scenario.made(DecisionMade)[-1].reason == "daily_loss_cap"
 

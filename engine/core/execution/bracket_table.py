@@ -83,7 +83,7 @@ BRACKET_MACHINE: Final = StateMachine(
         Row(S.PROTECTED, T.ENTRY_FILLED, S.UNPROTECTED, "a further part is filled and has no stop yet"),
         Row(S.PROTECTED, T.ENTRY_ENDED, S.PROTECTED),
         Row(S.PROTECTED, T.STOP_WORKING, S.PROTECTED),
-        Row(S.PROTECTED, T.PROTECTION_LOST, S.UNPROTECTED, "the venue ended a stop on its own"),
+        Row(S.PROTECTED, T.PROTECTION_LOST, S.UNPROTECTED, "the venue ended a stop on its own, or it is in doubt"),
         Row(S.PROTECTED, T.EXIT_WANTED, S.SWAPPING),
         Row(S.PROTECTED, T.EXIT_DECIDED, S.EXITING),
         Row(S.PROTECTED, T.POSITION_CLOSED, S.CLOSED),

@@ -62,7 +62,7 @@ class Bracket:
 
     @property
     def is_settled(self) -> bool:
-        """Return whether the bracket is final and none of its orders may still fill: nothing can come of it as planned."""
+        """Return whether the bracket is final and none of its orders may still fill."""
         return self.is_final and not self.entry_is_open and not self.open_exits()
 
     def open_exits(self, *, of_pair: int = 0) -> list[WorkingOrder]:
@@ -88,7 +88,7 @@ class Bracket:
         """Return whether stops that the venue has acknowledged cover all that is held."""
         covered = ZERO
         for order in self.exits:
-            if order.leg is Leg.STOP and order.state in _WORKING_STATES:
+            if order.leg is Leg.STOP and order.state in _WORKING_STATES and not order.is_leftover:
                 covered += order.remaining
         return covered >= self.held
 

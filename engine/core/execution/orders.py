@@ -18,6 +18,7 @@ from engine.core.messages import (
     OutcomeUnknown,
     VenueReport,
 )
+from engine.core.messages.quick import quick_init
 from engine.core.values import (
     ZERO,
     ClientOrderId,
@@ -130,6 +131,7 @@ def bust_trigger(order: WorkingOrder) -> OrderTrigger:
     return OrderTrigger.BUSTED_IN_PART if order.filled else OrderTrigger.BUSTED_IN_FULL
 
 
+@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Execution:
     """Hold an execution that has to be booked: a fill (or its bust) of a known order, seen for the first time."""

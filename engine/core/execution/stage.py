@@ -208,8 +208,13 @@ class ExecutionStage:
         return []
 
     def _note_cover(self, bracket: Bracket, draft: Draft) -> None:
-        if bracket.state is BracketState.PROTECTING and bracket.is_covered():
+        is_covered = bracket.is_covered()
+        if bracket.state is BracketState.PROTECTING and is_covered:
             self._move(bracket, BracketTrigger.STOP_WORKING, draft)
+        elif bracket.state is BracketState.PROTECTED and not is_covered:
+            # A stop that worked is in doubt again: from now on it is waited for, as at first.
+            self._move(bracket, BracketTrigger.PROTECTION_LOST, draft)
+            self._move(bracket, BracketTrigger.STOP_DECIDED, draft)
 
     def _entry_news(
         self, bracket: Bracket, order: WorkingOrder, execution: Execution | None, draft: Draft
@@ -231,7 +236,7 @@ class ExecutionStage:
 
     def _exit_filled(self, bracket: Bracket, order: WorkingOrder, draft: Draft) -> list[Wish]:
         bracket.exit_reason = legs.exit_reason(order.leg, bracket.wanted_exit)
-        if not order.is_open:
+        if order.pair and not order.is_open:
             self._leave_over(bracket.open_exits(of_pair=order.pair), draft)
         if bracket.held > 0:
             self._note_cover(bracket, draft)
@@ -239,6 +244,7 @@ class ExecutionStage:
         if bracket.entry_is_open:
             # The position is gone while the entry could still fill: what is left of it is not wanted any more.
             self.cancel_entry(bracket, draft)
+            self._leave_over(bracket.open_exits(), draft)
             return []
         self._close(bracket, draft)
         if bracket.held < 0:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
+from engine.core.messages.quick import quick_init
 from engine.core.values import ClientOrderId, InstrumentId, OrderType, Side, TimeInForce
 
 
+@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubmitOrder:
     """Place an order; the same client order id is the same order for ever."""
@@ -28,6 +30,7 @@ class SubmitOrder:
     link: ClientOrderId | None = None
 
 
+@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CancelOrder:
     """Ask the venue to cancel an order."""
@@ -36,6 +39,7 @@ class CancelOrder:
     decided_ts_ns: int
 
 
+@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueryOrder:
     """Ask the venue what it knows of an order; it answers with that order's reports."""

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from engine.core.messages.facts import Bar
+from engine.core.messages.quick import quick_init
 from engine.core.values import ClientOrderId, ExecutionId, InstrumentId
 
 
+@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Happened:
     """Carry the two times of every event."""
@@ -19,6 +21,7 @@ class Happened:
     received_ts_ns: int
 
 
+@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tick(Happened):
     """Report one print of the tape."""
@@ -33,6 +36,7 @@ class Tick(Happened):
     conditions: str | int | None = None
 
 
+@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quote(Happened):
     """Report a best bid and offer; sizes in shares or coins."""
@@ -44,6 +48,7 @@ class Quote(Happened):
     ask_size: float
 
 
+@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BarClosed(Happened):
     """Report a finished bar of a feed that sends bars; `venue_ts_ns` is the end of its minute."""
@@ -51,6 +56,7 @@ class BarClosed(Happened):
     bar: Bar
 
 
+@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeedInterrupted(Happened):
     """Report that a feed lost the interval `[from_ts_ns, until_ts_ns)` of an instrument."""
@@ -61,11 +67,13 @@ class FeedInterrupted(Happened):
     reason: str
 
 
+@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimeAdvanced(Happened):
     """Tell the core what time it is, so that bars close and deadlines fire without market data."""
 
 
+@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountFunded(Happened):
     """Report money that came into the account (an opening balance, a deposit) or left it (negative)."""
@@ -74,6 +82,7 @@ class AccountFunded(Happened):
     source: str
 
 
+@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderReport(Happened):
     """Carry what every report of a venue about an order has."""
@@ -81,6 +90,7 @@ class OrderReport(Happened):
     client_order_id: ClientOrderId
 
 
+@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderAcknowledged(OrderReport):
     """Report that the venue has accepted an order."""
@@ -88,11 +98,13 @@ class OrderAcknowledged(OrderReport):
     venue_order_id: str
 
 
+@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderAwaitingApproval(OrderReport):
     """Report that the venue holds an order until a human approves it."""
 
 
+@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderFilled(OrderReport):
     """Report one execution; the only thing that moves a quantity."""
@@ -104,6 +116,7 @@ class OrderFilled(OrderReport):
     fee: Decimal
 
 
+@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderCanceled(OrderReport):
     """Report that an order no longer works; what was filled stays filled."""
@@ -111,6 +124,7 @@ class OrderCanceled(OrderReport):
     reason: str
 
 
+@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderExpired(OrderReport):
     """Report that an order reached the end of its time in force."""
@@ -118,6 +132,7 @@ class OrderExpired(OrderReport):
     reason: str
 
 
+@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderRejected(OrderReport):
     """Report that the venue refused an order, for certain."""
@@ -125,6 +140,7 @@ class OrderRejected(OrderReport):
     reason: str
 
 
+@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CancelRejected(OrderReport):
     """Report that a cancel came too late or was refused; the order's own reports tell its state."""
@@ -132,6 +148,7 @@ class CancelRejected(OrderReport):
     reason: str
 
 
+@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutcomeUnknown(OrderReport):
     """Report that a request may or may not have reached the venue (time-out, reset, 5xx, unreadable answer)."""
@@ -139,6 +156,7 @@ class OutcomeUnknown(OrderReport):
     reason: str
 
 
+@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionBusted(OrderReport):
     """Report that the venue took an execution back."""
@@ -147,6 +165,7 @@ class ExecutionBusted(OrderReport):
     reason: str
 
 
+@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperatorCommand(Happened):
     """Carry what every command of an operator has. Both scopes None means everything."""
@@ -157,21 +176,25 @@ class OperatorCommand(Happened):
     instrument_id: InstrumentId | None = None
 
 
+@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pause(OperatorCommand):
     """Stop entries; exits and protection go on (REDUCING)."""
 
 
+@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resume(OperatorCommand):
     """Clear a pause, a halt or the kill switch of a scope (ACTIVE)."""
 
 
+@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kill(OperatorCommand):
     """Halt, and cancel working entries; stops stay (HALTED, sticky)."""
 
 
+@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flatten(OperatorCommand):
     """Cancel working entries and close positions at market."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
+from engine.core.messages.quick import quick_init
 from engine.core.values import (
     ClientOrderId,
     ExecutionId,
@@ -22,6 +23,7 @@ from engine.core.values import (
 )
 
 
+@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuoteBar:
     """Hold open, high, low and close of bid and ask over one minute."""
@@ -36,6 +38,7 @@ class QuoteBar:
     ask_close: float
 
 
+@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bar:
     """Hold one finished minute of one instrument, labelled by its start."""
@@ -61,6 +64,7 @@ class Bar:
     complete: bool = True
 
 
+@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GapMarked:
     """Say that `[from_ts_ns, until_ts_ns)` of an instrument was lost; never filled silently."""
@@ -71,6 +75,7 @@ class GapMarked:
     reason: str
 
 
+@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputsRefused:
     """Say how many inputs of an instrument were refused for one reason since the last such fact."""
@@ -89,6 +94,7 @@ class SignalKind(StrEnum):
     CANCEL_ENTRY = "cancel_entry"
 
 
+@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signal:
     """State what a strategy wants at a bar's close; the gate sizes it or refuses it. Distances in price units."""
@@ -105,6 +111,7 @@ class Signal:
     values: tuple[tuple[str, float], ...] = ()
 
 
+@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignalEmitted:
     """Say that a strategy wanted something."""
@@ -118,6 +125,7 @@ class SignalEmitted:
     signal: Signal
 
 
+@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckResult:
     """Hold the verdict of one pre-trade check with what it looked at."""
@@ -133,6 +141,7 @@ class CheckResult:
     reason: str = ""
 
 
+@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecisionMade:
     """Say what the risk gate decided about one request, with each check."""
@@ -154,6 +163,7 @@ class DecisionMade:
     ts_ns: int
 
 
+@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderCreated:
     """Say that an order was decided and its command written; its state is NEW."""
@@ -178,6 +188,7 @@ class OrderCreated:
     ts_ns: int
 
 
+@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderTransitioned:
     """Say that an order moved by a trigger (states may be equal: a wish to cancel, a late report)."""
@@ -199,6 +210,7 @@ class OrderTransitioned:
     ts_ns: int
 
 
+@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BracketOpened:
     """Say that an entry was approved and its bracket waits for fills; its state is ENTERING."""
@@ -215,6 +227,7 @@ class BracketOpened:
     ts_ns: int
 
 
+@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BracketTransitioned:
     """Say that a bracket moved by a trigger."""
@@ -233,6 +246,7 @@ class BracketTransitioned:
     ts_ns: int
 
 
+@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TradeBooked:
     """Say that an execution was booked, once."""
@@ -257,6 +271,7 @@ class TradeBooked:
     ts_ns: int
 
 
+@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PositionChanged:
     """Say what a strategy holds of an instrument after a trade or an adjustment."""
@@ -271,6 +286,7 @@ class PositionChanged:
     ts_ns: int
 
 
+@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CashMoved:
     """Say that cash changed otherwise than by a trade."""
@@ -284,6 +300,7 @@ class CashMoved:
     ts_ns: int
 
 
+@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EquityMarked:
     """Say what the account was worth at a bar's close, where that changed."""
@@ -302,6 +319,7 @@ class TradingState(StrEnum):
     HALTED = "HALTED"
 
 
+@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TradingStateChanged:
     """Say that a scope may trade more or less than before. Both scope fields None means the account."""

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Generic, TypeVar
 
+from engine.core.messages.quick import quick_init
 from engine.core.values import InstrumentId, Leg, OrderType, Side, StrategyId, TimeInForce
 
 
+@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderRequest:
     """Ask the gate for an order. An entry comes without a quantity: the gate sizes it."""
@@ -49,6 +51,7 @@ class Approved(Generic[RequestT]):
         self.decision_id = decision_id
 
 
+@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HaltWanted:
     """Ask for a halt of an instrument, because something did not end as planned; a human clears it."""

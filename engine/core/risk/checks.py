@@ -12,10 +12,12 @@ from decimal import Decimal
 from typing import Final
 
 from engine.core.messages import CheckResult, OrderRequest, TradingState
+from engine.core.messages.quick import quick_init
 from engine.core.risk.limits import Limits
 from engine.core.values import ZERO, Direction, Instrument, Leg, OrderType, Session, Side, notional
 
 
+@quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Situation:
     """Hold everything that a decision is made from, at one moment."""

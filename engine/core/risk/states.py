@@ -51,6 +51,8 @@ class TradingStates:
 
     def __init__(self) -> None:
         self._states: dict[Scope, TradingState] = {}
+        # Why a scope is halted: a human who clears one reason has to have seen them all.
+        self._reasons: dict[Scope, set[str]] = {}
 
     def effective(self, strategy_id: StrategyId, instrument_id: InstrumentId) -> TradingState:
         """Return the strictest state that applies to a strategy and an instrument."""
@@ -65,15 +67,18 @@ class TradingStates:
         return max((self._states.get(scope, TradingState.ACTIVE) for scope in scopes), key=_SEVERITY.__getitem__)
 
     def change(self, scope: Scope, trigger: TradingTrigger, *, reason: str, source: str, draft: Draft) -> None:
-        """Move one scope; a fact is made only where the state changes."""
+        """Move one scope; a fact is made where the state changes, and for each further reason of a halt."""
         before = self._states.get(scope, TradingState.ACTIVE)
         after = TRADING_MACHINE.advance(before, trigger)
-        if after is before:
+        if after is before and not self._is_new_halt(scope, trigger, reason):
             return
         if after is TradingState.ACTIVE:
             del self._states[scope]
+            self._reasons.pop(scope, None)
         else:
             self._states[scope] = after
+        if trigger is TradingTrigger.HALTED:
+            self._reasons.setdefault(scope, set()).add(reason)
         draft.facts.append(
             TradingStateChanged(
                 strategy_id=scope[0],
@@ -85,3 +90,6 @@ class TradingStates:
                 ts_ns=draft.ts_ns,
             )
         )
+
+    def _is_new_halt(self, scope: Scope, trigger: TradingTrigger, reason: str) -> bool:
+        return trigger is TradingTrigger.HALTED and reason not in self._reasons.get(scope, ())

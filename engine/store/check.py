@@ -1,0 +1,173 @@
+"""`ratchet db check`: is the file whole, is the journal the one that was written, do the books follow from it?
+
+Everything is read in one snapshot, so an engine may go on writing meanwhile; what a kill left behind is whole steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any, Final
+
+from engine.core.errors import EngineError
+from engine.store.accounts import AccountRow, list_accounts
+from engine.store.books import check_books
+from engine.store.connection import explained, sqlite
+from engine.store.findings import Finding
+from engine.store.migrate import open_current_reader
+from engine.store.rows import BARS, INPUTS, LAYOUTS, UNHASHED, Row, shortened
+from engine.store.statements import SHIFTED
+from engine.store.writer import GENESIS, chained
+
+#: Tables whose rows within a step stand in this column's order; the others stand in the order of their ids.
+_ORDERED_BY: Final = {"bars": "step_position", "equity_curve": "step_position"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckReport:
+    """Hold what a check looked at and what it found."""
+
+    path: str
+    #: Steps whose hashes were recomputed.
+    steps: int
+    #: Name of each account -> hash of its last step.
+    journal_hashes: dict[str, str]
+    #: What was looked at, in words.
+    checked: tuple[str, ...]
+    findings: tuple[Finding, ...]
+
+    @property
+    def is_sound(self) -> bool:
+        """Return whether nothing was found."""
+        return not self.findings
+
+
+def check_database(path: Path | str) -> CheckReport:
+    """Check a database from its pages to its books.
+
+    Raises BadInput for a file that is missing, foreign or of another schema, Retry for a locked one.
+    """
+    connection = open_current_reader(path)
+    try:
+        with explained(path):
+            connection.execute("BEGIN")
+            findings = _check_pages(connection)
+            # A damaged page may hold anything: what is read from it proves nothing.
+            if findings:
+                return _report(path, findings=findings, steps=0, hashes={})
+            findings += _check_references(connection)
+            steps, hashes = 0, {}
+            for account in list_accounts(connection):
+                count, digest, found = _check_journal(connection, account)
+                steps += count
+                hashes[account.name] = digest.hex()
+                findings += [*found, *check_books(connection, account)]
+    finally:
+        connection.close()
+    return _report(path, findings=findings, steps=steps, hashes=hashes)
+
+
+def _report(path: Path | str, *, findings: list[Finding], steps: int, hashes: dict[str, str]) -> CheckReport:
+    checked = ["pages of the file (integrity)"]
+    if not any(finding.check == "integrity" for finding in findings):
+        checked += [
+            "references between rows (foreign keys)",
+            f"journal of {len(hashes)} accounts, {steps} steps (hash chain)",
+            "orders, brackets, positions, cash and equity (computed again from events and trades)",
+        ]
+    return CheckReport(
+        path=str(path), steps=steps, journal_hashes=hashes, checked=tuple(checked), findings=tuple(findings)
+    )
+
+
+def _check_pages(connection: sqlite.Connection) -> list[Finding]:
+    try:
+        rows = connection.execute("PRAGMA integrity_check").fetchall()
+    except sqlite.DatabaseError as error:
+        # Some damage does not even let the check finish.
+        rows = [(str(error),)]
+    return [Finding(check="integrity", message=str(row[0])) for row in rows if row[0] != "ok"]
+
+
+def _check_references(connection: sqlite.Connection) -> list[Finding]:
+    return [
+        Finding(check="foreign keys", message=f"{table} row {row} refers to a row of {parent} that does not exist")
+        for table, row, parent, _ in connection.execute("PRAGMA foreign_key_check").fetchall()
+    ]
+
+
+def _check_journal(connection: sqlite.Connection, account: AccountRow) -> tuple[int, bytes, list[Finding]]:
+    # The stored hash of each step seeds the next, so that one changed row is found at its own step only.
+    digest, last, findings = GENESIS, 0, []
+    rows_of = _StepRows(connection, account)
+    for row_of_input, stored in _inputs(connection, account):
+        number = int(row_of_input[0])
+        if number != last + 1:
+            findings.append(_found(account, number, f"step {last + 1} is missing: the next one is {number}"))
+        try:
+            rows = rows_of.take(number)
+            expected = chained(digest, row_of_input, rows)
+        except EngineError as error:
+            findings.append(_found(account, number, str(error)))
+            expected = stored
+        if expected != stored:
+            findings.append(_found(account, number, f"step {number} does not match its hash: a row of it was changed"))
+        digest, last = stored, number
+    findings += [
+        _found(account, step, f"{table} has a row of step {step}, which is not there") for step, table in rows_of.left()
+    ]
+    return last, digest, findings
+
+
+def _found(account: AccountRow, step: int, message: str) -> Finding:
+    return Finding(check="journal", message=message, account=account.name, step=step)
+
+
+def _inputs(connection: sqlite.Connection, account: AccountRow) -> Iterator[tuple[tuple[Any, ...], bytes]]:
+    columns = _selected(INPUTS, account)
+    cursor = connection.execute(
+        f"SELECT {columns}, hash FROM inputs WHERE account_id = ? ORDER BY id", (account.account_id,)
+    )
+    for row in cursor:
+        yield row[:-1], row[-1]
+
+
+def _selected(table: int, account: AccountRow) -> str:
+    return ", ".join(f"{name} - {account.id_offset}" if name in SHIFTED else name for name in LAYOUTS[table].columns)
+
+
+class _StepRows:
+    """Read all hashed tables side by side, one step after the other."""
+
+    def __init__(self, connection: sqlite.Connection, account: AccountRow) -> None:
+        self._cursors: list[tuple[int, int, Iterator[Row]]] = []
+        self._next: dict[int, Row | None] = {}
+        for table, layout in enumerate(LAYOUTS):
+            if table == INPUTS or table in UNHASHED:
+                continue
+            order = _ORDERED_BY.get(layout.table, "id")
+            cursor = connection.execute(
+                f"SELECT {_selected(table, account)} FROM {layout.table} WHERE account_id = ? "
+                f"ORDER BY step_id, {order}",
+                (account.account_id,),
+            )
+            self._cursors.append((table, layout.columns.index("step_id"), cursor))
+            self._next[table] = next(cursor, None)
+
+    def take(self, step: int) -> list[tuple[int, Row]]:
+        rows: list[tuple[int, Row]] = []
+        for table, place, cursor in self._cursors:
+            row = self._next[table]
+            while row is not None and row[place] == step:
+                rows.append((table, shortened(row) if table == BARS else row))
+                row = next(cursor, None)
+            self._next[table] = row
+        return rows
+
+    def left(self) -> Iterator[tuple[int, str]]:
+        for table, place, cursor in self._cursors:
+            for row in chain([self._next[table]], cursor):
+                if row is not None:
+                    yield int(row[place] or 0), LAYOUTS[table].table
