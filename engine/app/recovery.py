@@ -29,9 +29,9 @@ def restore(
         digest = chained(digest, *step_rows(event, step, number))
         if digest != stored:
             raise Halt(
-                f"Step {number} ({type(event).__name__}) of the account {account.name} comes out differently than it was "
-                "journaled: start with the strategy, parameters, risk file and program version that wrote it, or with "
-                "another database."
+                f"Step {number} ({type(event).__name__}) of the account {account.name} does not come out as it was "
+                "journaled: start with the strategy, parameters, risk file and program that wrote it, or with another "
+                "database."
             )
         _remember(step.commands, submitted)
         if observer is not None:

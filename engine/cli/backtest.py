@@ -19,8 +19,13 @@ from engine.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from engine.app.loop import Observer
     from engine.app.modes import FinishedBacktest, RunSpec
     from engine.app.results import Performance
+
+_EXAMPLE = "SELECT * FROM v_round_trips LIMIT 10"
 
 
 def backtest(
@@ -171,10 +176,11 @@ def _print(report: dict[str, Any], figures: Performance, database: Path | None) 
     console = Console()
     console.print(table)
     if database is not None:
-        console.print(f'Look inside: ratchet sql --db {database} "SELECT * FROM v_round_trips LIMIT 10"')
+        console.print("Look inside:")
+        console.print(f"  ratchet sql --db {database} {_EXAMPLE!r}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _progress(spec: RunSpec, *, is_shown: bool) -> Any:
+def _progress(spec: RunSpec, *, is_shown: bool) -> AbstractContextManager[Observer | None]:
     # A bar on a terminal only; nothing where the output is read by a program.
     from contextlib import nullcontext
 

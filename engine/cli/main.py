@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-from engine.cli import backtest, bars, config, database, operate, run, strategy
+from engine.cli import bars, config, database, operate, strategy
+from engine.cli.backtest import backtest
+from engine.cli.run import run
 
 app = typer.Typer(
     name="ratchet",
@@ -16,8 +18,8 @@ app = typer.Typer(
     help="Trade your own rules: the same engine for backtest and paper, with every decision in one SQLite file.",
     epilog="Exit codes: 0 done, 1 failed, 2 bad input, 3 halted, 4 try again, 70 a bug of ours, 130 interrupted.",
 )
-app.command("run")(run.run)
-app.command("backtest")(backtest.backtest)
+app.command("run")(run)
+app.command("backtest")(backtest)
 app.command("status")(operate.status)
 app.command("pause")(operate.pause)
 app.command("resume")(operate.resume)

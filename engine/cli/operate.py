@@ -9,6 +9,8 @@ import typer
 from engine.cli.options import DatabaseOption, JsonOption, database_path
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.table import Table
 
     from engine.app.operators import OperatorEvent
@@ -72,7 +74,7 @@ def flatten(
     _ask(Flatten, database, strategy=strategy, symbol=symbol, reason=reason)
 
 
-def _ask(kind: OperatorEvent, database: Any, *, strategy: str | None, symbol: str | None, reason: str) -> None:
+def _ask(kind: OperatorEvent, database: Path | None, *, strategy: str | None, symbol: str | None, reason: str) -> None:
     from getpass import getuser
 
     from engine.app.clock import SystemClock

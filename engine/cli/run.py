@@ -95,7 +95,7 @@ def _feed(
     from engine.core.bars import PrintSource
     from engine.core.errors import BadInput
     from engine.feeds.replay import ReplayFeed
-    from engine.feeds.synthetic import SyntheticFeed
+    from engine.feeds.synthetic import DEFAULT_SYMBOLS, SyntheticFeed
 
     if bars is not None and (ticks is not None or quotes is not None):
         raise BadInput("Both bars and ticks or quotes were named, but bars are replayed alone: name one kind.")
@@ -107,8 +107,7 @@ def _feed(
         return ReplayFeed.ticks(ticks, symbols=symbols, calendar=calendar), PrintSource.TICKS
     if quotes is not None:
         return ReplayFeed.quotes(quotes, symbols=symbols, calendar=calendar), PrintSource.QUOTES
-    chosen = {"symbols": symbols} if symbols else {}
-    return SyntheticFeed(seed=seed, sessions=None, **chosen), PrintSource.TICKS
+    return SyntheticFeed(seed=seed, sessions=None, symbols=symbols or DEFAULT_SYMBOLS), PrintSource.TICKS
 
 
 def _speed(wanted: float | None, *, is_built_in: bool) -> float | None:
@@ -151,15 +150,17 @@ def _trade(
     from engine.cli.watching import watching
 
     clock = SystemClock()
-    with watching(spec, database, speed=speed, log_file=log_file, is_logged=is_logged) as watch:
-        with TradingAccount(spec, database, clock, observer=watch.observe, on_recovered=watch.recover) as account:
-            warm_up_ts_ns, until = _schedule(spec, account, until_ts_ns, one_session=one_session)
-            pacer = Pacer(clock, speed=speed, full_speed_until_ts_ns=warm_up_ts_ns)
-            watch.start(account)
-            with stopping_on_signals(pacer):
-                has_ended = account.run(until_ts_ns=until, pace=pacer)
-            account.finish(is_complete=has_ended or not pacer.is_stopped)
-            watch.finish(account, was_stopped=pacer.is_stopped, has_ended=has_ended)
+    with (
+        watching(spec, database, speed=speed, log_file=log_file, is_logged=is_logged) as watch,
+        TradingAccount(spec, database, clock, observer=watch.observe, on_recovered=watch.recover) as account,
+    ):
+        warm_up_ts_ns, until = _schedule(spec, account, until_ts_ns, one_session=one_session)
+        pacer = Pacer(clock, speed=speed, full_speed_until_ts_ns=warm_up_ts_ns)
+        watch.start(account)
+        with stopping_on_signals(pacer):
+            has_ended = account.run(until_ts_ns=until, pace=pacer)
+        account.finish(is_complete=has_ended or not pacer.is_stopped)
+        watch.finish(account, was_stopped=pacer.is_stopped, has_ended=has_ended)
 
 
 def _schedule(

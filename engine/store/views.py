@@ -76,7 +76,7 @@ SELECT
     s.account_id,
     s.symbol,
     s.strategy_id,
-    s.bar_timestamp AS bar_start,
+    s.bar_timestamp,
     b.close AS bar_close,
     s.id AS signal_id,
     s.kind AS signal,

@@ -155,7 +155,7 @@ class SqliteJournal:
         row = bar_row(event.bar, number, 0)
         row_of_input = (number, "BarClosed", venue_ts_ns, received_ts_ns, None)
         self._digest = digest = sha256(self._digest + _encode((row_of_input, (BARS, row), *others))).digest()
-        self._bar_inputs.append((number, venue_ts_ns, received_ts_ns, digest))
+        self._inputs.append((number, "BarClosed", venue_ts_ns, received_ts_ns, "", bytearray(digest)))
         if len(row) == PLAIN_BAR_WIDTH:
             self._plain_bars.append(row)
         else:

@@ -171,7 +171,7 @@ def batch() -> Figure:
 
 def durable_transition() -> Figure:
     """One durable order transition against bare pysqlite3 running the same statements in the same run."""
-    from durable import compare
+    from durable import compare  # type: ignore[import-not-found] # beside this script
 
     with TemporaryDirectory(dir=scratch()) as folder:
         ours_us, bare_us = compare(Path(folder))

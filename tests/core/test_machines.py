@@ -1,5 +1,8 @@
 """Every machine is one table: complete, and the same as what `transitions` would do."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 from transitions import Machine, MachineError
 
@@ -14,10 +17,11 @@ MACHINES = [ORDER_MACHINE, BRACKET_MACHINE, TRADING_MACHINE]
 
 class _Model:
     state: str
+    trigger: Callable[[str], bool]
 
 
 @pytest.mark.parametrize("machine", MACHINES, ids=lambda machine: machine.name)
-def test_table_and_library_agree_for_every_pair(machine: StateMachine) -> None:
+def test_table_and_library_agree_for_every_pair(machine: StateMachine[Any, Any]) -> None:
     for state in machine.states:
         for trigger in machine.triggers:
             model = _Model()

@@ -6,7 +6,7 @@ More examples: `RATCHET_EXAMPLES=2000 pytest tests/core/test_order_life_properti
 """
 
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
@@ -21,6 +21,7 @@ from engine.core.messages import (
     CancelOrder,
     CancelRejected,
     DecisionMade,
+    Event,
     ExecutionBusted,
     Fact,
     Flatten,
@@ -47,10 +48,10 @@ from engine.core.messages import (
 )
 from engine.core.pipeline import Pipeline
 from engine.core.risk.limits import Limits
-from engine.core.values import MINUTE_NS, SECOND_NS, ExecutionId, Leg, SessionTable, Side
+from engine.core.values import MINUTE_NS, SECOND_NS, ClientOrderId, ExecutionId, Leg, SessionTable, Side
 from engine.testing.scenario import DAY_NS, OPEN_TS_NS, SESSION_NS, SPY, STRATEGY, Scenario, enter, leave
 
-EXAMPLES = int(os.environ.get("RATCHET_EXAMPLES", "120"))
+EXAMPLES = int(os.environ.get("RATCHET_EXAMPLES", "300"))
 CASH = Decimal(100_000)
 OPEN_STATES = {"NEW", "ACK", "PARTIAL", "UNKNOWN", "AWAITING_APPROVAL"}
 WAITING_STATES = {"UNPROTECTED", "PROTECTING", "SWAPPING", "EXITING"}
@@ -82,15 +83,23 @@ def account(script: dict[int, Signal]) -> Scenario:
 
 
 @dataclass
-class Seen:
-    """What the facts have said of one order or bracket so far."""
+class SeenBracket:
+    """What the facts have said of one bracket so far."""
 
-    created: OrderCreated | BracketOpened
-    state: str
+    state: str = "ENTERING"
+    version: int = 1
+    deadline_ts_ns: int | None = None
+
+
+@dataclass
+class SeenOrder:
+    """What the facts have said of one order so far."""
+
+    created: OrderCreated
+    state: str = "NEW"
     version: int = 1
     filled: Decimal = Decimal(0)
     cancel_requested: bool = False
-    deadline_ts_ns: int | None = None
 
     @property
     def is_open(self) -> bool:
@@ -105,8 +114,8 @@ class Seen:
 class Watch:
     """A second, naive bookkeeper that knows facts and commands only, and complains at once."""
 
-    orders: dict[int, Seen] = field(default_factory=dict)
-    brackets: dict[int, Seen] = field(default_factory=dict)
+    orders: dict[int, SeenOrder] = field(default_factory=dict)
+    brackets: dict[int, SeenBracket] = field(default_factory=dict)
     trades: list[TradeBooked] = field(default_factory=list)
     client_ids: set[str] = field(default_factory=set)
     position: Decimal = Decimal(0)
@@ -125,9 +134,9 @@ class Watch:
     def _see_fact(self, fact: Fact) -> None:
         match fact:
             case OrderCreated():
-                self.orders[fact.order_id] = Seen(fact, "NEW")
+                self.orders[fact.order_id] = SeenOrder(fact)
             case BracketOpened():
-                self.brackets[fact.bracket_id] = Seen(fact, "ENTERING")
+                self.brackets[fact.bracket_id] = SeenBracket()
             case OrderTransitioned():
                 order = self.orders[fact.order_id]
                 self._follow(order, fact)
@@ -146,7 +155,7 @@ class Watch:
                 pass
 
     @staticmethod
-    def _follow(seen: Seen, fact: OrderTransitioned | BracketTransitioned) -> None:
+    def _follow(seen: SeenOrder | SeenBracket, fact: OrderTransitioned | BracketTransitioned) -> None:
         assert fact.version == seen.version + 1, "a version is missing"
         assert fact.from_state == seen.state, "a transition starts where none ended"
         seen.version, seen.state = fact.version, fact.to_state
@@ -165,7 +174,7 @@ class Watch:
         assert decision.approved
         assert decision.quantity == command.quantity == created.quantity
 
-    def open_exits(self) -> list[Seen]:
+    def open_exits(self) -> list[SeenOrder]:
         return [order for order in self.orders.values() if order.is_open and order.created.leg is not Leg.ENTRY]
 
     def _exits_fit_the_position(self, step: Step) -> None:
@@ -223,14 +232,14 @@ class VenueMachine(RuleBasedStateMachine):
         self.next_minute = 0
         self.price = 100
         #: The venue's own book: quantity by order, executions by id, and which orders have ended.
-        self.filled: Counter[str] = Counter()
+        self.filled: defaultdict[str, Decimal] = defaultdict(Decimal)
         self.executions: dict[str, OrderFilled] = {}
         self.busted: set[str] = set()
         self.ended: set[str] = set()
 
     # --- the hand ------------------------------------------------------------------------------------------
 
-    def give(self, event: object) -> Step:
+    def give(self, event: Event) -> Step:
         step = self.scenario.give(event)
         self.steps.append(step)
         self.watch.see(step)
@@ -297,7 +306,7 @@ class VenueMachine(RuleBasedStateMachine):
     # --- the market and the strategy -----------------------------------------------------------------------
 
     @initialize(parts=st.lists(st.sampled_from([10, 40, 60, 100]), max_size=3), tells=st.booleans())
-    def begin(self, parts: list[int], tells: bool) -> None:
+    def begin(self, *, parts: list[int], tells: bool) -> None:
         """Begin somewhere in a life: an entry that waits, or that is filled in parts, with or without answers."""
         self.close_bar(0, "enter")
         (entry,) = self.scenario.submitted()
@@ -413,7 +422,7 @@ class VenueMachine(RuleBasedStateMachine):
     # --- the operator --------------------------------------------------------------------------------------
 
     @rule(kind=st.sampled_from([Pause, Resume, Resume, Kill, Flatten]), everywhere=st.booleans())
-    def command(self, kind: type, everywhere: bool) -> None:
+    def command(self, *, kind: type, everywhere: bool) -> None:
         self.give(kind(**self.times(), reason="test", requested_by="owner", instrument_id=None if everywhere else SPY))
 
     # --- the end -------------------------------------------------------------------------------------------
@@ -469,7 +478,7 @@ class LyingVenue(VenueMachine):
 
     @rule()
     def report_a_foreign_order(self) -> None:
-        self.give(OrderCanceled(**self.times(), client_order_id="not-ours", reason="told"))
+        self.give(OrderCanceled(**self.times(), client_order_id=ClientOrderId("not-ours"), reason="told"))
         assert self.watch.halted_once
 
 

@@ -22,6 +22,7 @@ from engine.core.messages import (
     PositionChanged,
     QueryOrder,
     Resume,
+    Signal,
     SubmitOrder,
     TimeAdvanced,
     TradeBooked,
@@ -29,11 +30,11 @@ from engine.core.messages import (
     TradingStateChanged,
 )
 from engine.core.risk.limits import Limits
-from engine.core.values import ExecutionId, Leg, OrderType, Side, TimeInForce
+from engine.core.values import ClientOrderId, ExecutionId, Leg, OrderType, Side, TimeInForce
 from engine.testing.scenario import SPY, Scenario, enter, leave
 
 
-def entered(script: dict | None = None) -> tuple[Scenario, SubmitOrder, SubmitOrder, SubmitOrder]:
+def entered(script: dict[int, Signal] | None = None) -> tuple[Scenario, SubmitOrder, SubmitOrder, SubmitOrder]:
     """Return a scenario with 33 shares bought at 100, and its entry, stop and target (all acknowledged)."""
     scenario = Scenario({0: enter(), **(script or {})})
     scenario.bar(0)
@@ -260,12 +261,12 @@ def test_a_fill_after_the_cancel_is_protected() -> None:
 
 
 def test_a_report_about_a_foreign_order_halts_the_account() -> None:
-    scenario, entry, *_ = entered()
+    scenario, *_ = entered()
     scenario.give(
         OrderFilled(
             venue_ts_ns=scenario.now_ts_ns,
             received_ts_ns=scenario.now_ts_ns,
-            client_order_id=replace(entry, client_order_id="foreign").client_order_id,
+            client_order_id=ClientOrderId("foreign"),
             execution_id=ExecutionId("x"),
             price=Decimal(1),
             quantity=Decimal(1),
@@ -298,25 +299,25 @@ def test_a_busted_entry_is_taken_back_and_halts() -> None:
 
 def test_pause_refuses_entries_and_lets_exits_pass() -> None:
     scenario, _, stop, _ = entered({1: enter()})
-    times = {"venue_ts_ns": scenario.now_ts_ns, "received_ts_ns": scenario.now_ts_ns}
-    scenario.give(Pause(**times, reason="lunch", requested_by="owner"))
+    now = scenario.now_ts_ns
+    scenario.give(Pause(venue_ts_ns=now, received_ts_ns=now, reason="lunch", requested_by="owner"))
     scenario.fill(stop, "98.50")
     scenario.bar(1)
     assert scenario.made(DecisionMade)[-1].reason == "reducing_only"
-    scenario.give(Resume(**times, reason="back", requested_by="owner"))
+    scenario.give(Resume(venue_ts_ns=now, received_ts_ns=now, reason="back", requested_by="owner"))
     assert [fact.to_state for fact in scenario.made(TradingStateChanged)] == ["REDUCING", "ACTIVE"]
 
 
 def test_kill_cancels_entries_keeps_stops_and_is_sticky() -> None:
     """I-27."""
     scenario, *_ = entered({1: enter()})
-    times = {"venue_ts_ns": scenario.now_ts_ns, "received_ts_ns": scenario.now_ts_ns}
-    step = scenario.give(Kill(**times, reason="panic", requested_by="owner"))
+    now = scenario.now_ts_ns
+    step = scenario.give(Kill(venue_ts_ns=now, received_ts_ns=now, reason="panic", requested_by="owner"))
     assert step.commands == ()
     scenario.bar(1)
     assert scenario.made(DecisionMade)[-1].reason in {"halted", "open_entries"}
     assert not scenario.made(DecisionMade)[-1].approved
-    scenario.give(Pause(**times, reason="no", requested_by="owner"))
+    scenario.give(Pause(venue_ts_ns=now, received_ts_ns=now, reason="no", requested_by="owner"))
     assert scenario.made(TradingStateChanged)[-1].to_state is TradingState.HALTED
 
 
@@ -453,15 +454,10 @@ def test_the_same_events_give_the_same_steps() -> None:
     first, _, stop, _ = entered({5: leave()})
     first.bar(5)
     first.fill(stop, "98.50")
-    second = Scenario({0: enter(), 5: leave()})
-    second.facts.clear()
-    replayed = Scenario({0: enter(), 5: leave()})
-    facts = []
-    pipeline = Scenario({0: enter(), 5: leave()})
-    del second, replayed
-    facts += pipeline.facts
+    again = Scenario({0: enter(), 5: leave()})
+    facts = list(again.facts)
     for event in first.events[1:]:
-        facts += pipeline.pipeline.restore(event, ()).facts
+        facts += again.pipeline.restore(event, ()).facts
     assert facts == first.facts
 
 

@@ -101,7 +101,7 @@ def test_round_trips_are_exact(written: Any) -> None:
 def test_why_leads_from_the_bar_to_the_trades(written: Any) -> None:
     rows = run_query(
         written.path,
-        "SELECT bar_start, bar_close, signal, leg, approved, status, trade_price FROM v_why "
+        "SELECT bar_timestamp, bar_close, signal, leg, approved, status, trade_price FROM v_why "
         "WHERE signal_id = 1 AND leg IN ('entry', 'target') ORDER BY order_id, trade_id",
     ).rows
     assert rows == [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
+from typing import Final
 
 from engine.core.execution.brackets import Bracket
 from engine.core.execution.stage import ExecutionStage, Wish
@@ -23,6 +24,7 @@ from engine.core.risk.states import Scope, TradingStates, TradingTrigger
 from engine.core.values import (
     PRICE_DIRECTIONS,
     ZERO,
+    Direction,
     Instrument,
     InstrumentId,
     Leg,
@@ -32,6 +34,8 @@ from engine.core.values import (
     TimeInForce,
     notional,
 )
+
+_LIMIT_PRICE_MAX: Final = Decimal(10**9)
 
 
 class Desk:
@@ -202,7 +206,12 @@ class Desk:
 def _limit_price(signal: Signal, instrument: Instrument) -> Decimal | None:
     if signal.limit_price is None:
         return None
-    return instrument.price(signal.limit_price, PRICE_DIRECTIONS[Leg.ENTRY, signal.side, OrderType.LIMIT])
+    wanted = Decimal(repr(signal.limit_price))
+    if not wanted.is_finite() or not instrument.ticks[0][1] <= wanted <= _LIMIT_PRICE_MAX:
+        # No tick fits: the gate refuses it as it is.
+        return wanted
+    direction = PRICE_DIRECTIONS.get((Leg.ENTRY, signal.side, OrderType.LIMIT), Direction.NEAREST)
+    return instrument.price(wanted, direction)
 
 
 def _distance(value: float | None) -> Decimal | None:

@@ -14,7 +14,7 @@ from typing import Final
 from engine.core.messages import CheckResult, OrderRequest, TradingState
 from engine.core.messages.quick import quick_init
 from engine.core.risk.limits import Limits
-from engine.core.values import ZERO, Direction, Instrument, Leg, OrderType, Session, Side, notional
+from engine.core.values import Instrument, Leg, OrderType, Session, Side, notional
 
 
 @quick_init
@@ -51,6 +51,9 @@ class Situation:
 
 Check = Callable[[Situation, Limits], CheckResult]
 
+#: The largest price and quantity that a request may hold; both columns are wider.
+_NUMBER_MAX: Final = Decimal(900_000_000)
+
 _NAMES: Final[dict[int, str]] = {
     1: "trading_state",
     3: "tradable_instrument",
@@ -80,6 +83,24 @@ def _result(
     return CheckResult(
         number=number, name=_NAMES[number], passed=passed, value=value, limit=limit, reason="" if passed else reason
     )
+
+
+def _missing(number: int) -> CheckResult:
+    return _result(number, passed=False, value="price x quantity", limit="a finite number", reason="missing_input")
+
+
+def _cost(request: OrderRequest) -> Decimal | None:
+    # None where an input is not a number: a comparison with NaN is an error, and must become a refusal.
+    price, quantity = request.reference_price, request.quantity
+    return notional(price, quantity) if price.is_finite() and quantity.is_finite() else None
+
+
+def _is_multiple(number: Decimal, unit: Decimal) -> bool:
+    return number.is_finite() and abs(number) <= _NUMBER_MAX and number % unit == 0
+
+
+def _is_price(number: Decimal) -> bool:
+    return number.is_finite() and 0 < number <= _NUMBER_MAX
 
 
 _NOT_FOR_EXITS: Final = {number: _passed(number, "does not apply to exits") for number in _NAMES}
@@ -128,6 +149,8 @@ def _invalidity(request: OrderRequest) -> str:
     needs_stop = request.order_type in (OrderType.STOP, OrderType.STOP_LIMIT)
     if (request.limit_price is not None) is not needs_limit or (request.stop_price is not None) is not needs_stop:
         return "prices_do_not_fit_type"
+    if not all(_is_price(price) for price in (request.limit_price, request.stop_price) if price is not None):
+        return "price_out_of_range"
     if request.leg is not Leg.ENTRY:
         return ""
     return _invalid_entry(request)
@@ -141,7 +164,7 @@ def _invalid_entry(request: OrderRequest) -> str:
         return "no_stop_distance"
     if stop >= request.reference_price:
         return "stop_below_zero"
-    if target is not None and (not target.is_finite() or target <= 0):
+    if target is not None and not (_is_price(target) and _is_price(request.reference_price + target)):
         return "bad_target_distance"
     return ""
 
@@ -150,13 +173,14 @@ def tick_and_lot(situation: Situation, limits: Limits) -> CheckResult:
     """Check 6: prices on the tick, quantity a positive multiple of the lot (SEC rule 612; whole shares)."""
     del limits
     request, instrument = situation.request, situation.instrument
-    if request.quantity <= 0:
-        return _result(6, passed=False, value=request.quantity, limit=instrument.lot, reason="quantity_below_lot")
-    if instrument.quantity(request.quantity) != request.quantity:
-        return _result(6, passed=False, value=request.quantity, limit=instrument.lot, reason="not_a_lot_multiple")
+    quantity = request.quantity
+    if not quantity.is_finite() or quantity <= 0:
+        return _result(6, passed=False, value=quantity, limit=instrument.lot, reason="quantity_below_lot")
+    if not _is_multiple(quantity, instrument.lot):
+        return _result(6, passed=False, value=quantity, limit=instrument.lot, reason="not_a_lot_multiple")
     for price in (request.limit_price, request.stop_price):
-        if price is not None and (price <= 0 or instrument.price(price, Direction.NEAREST) != price):
-            return _result(6, passed=False, value=price, limit=instrument.tick(price), reason="not_a_tick_multiple")
+        if price is not None and not (price.is_finite() and _is_multiple(price, instrument.tick(price))):
+            return _result(6, passed=False, value=price, limit="a tick multiple", reason="not_a_tick_multiple")
     return _passed(6, request.quantity, instrument.lot)
 
 
@@ -166,14 +190,18 @@ def max_order_quantity(situation: Situation, limits: Limits) -> CheckResult:
         return _NOT_FOR_EXITS[7]
     quantity = situation.request.quantity
     bound = limits.max_order_quantity
-    return _result(7, passed=quantity <= bound, value=quantity, limit=bound, reason="order_quantity")
+    return _result(
+        7, passed=quantity.is_finite() and quantity <= bound, value=quantity, limit=bound, reason="order_quantity"
+    )
 
 
 def max_order_notional(situation: Situation, limits: Limits) -> CheckResult:
     """Check 8: the value of one order at its reference price."""
     if situation.request.leg is not Leg.ENTRY:
         return _NOT_FOR_EXITS[8]
-    value = notional(situation.request.reference_price, situation.request.quantity)
+    value = _cost(situation.request)
+    if value is None:
+        return _missing(8)
     bound = limits.max_order_notional
     return _result(8, passed=value <= bound, value=value, limit=bound, reason="order_notional")
 
@@ -183,8 +211,10 @@ def price_collar(situation: Situation, limits: Limits) -> CheckResult:
     request = situation.request
     if request.leg is not Leg.ENTRY:
         return _NOT_FOR_EXITS[9]
-    if request.limit_price is None or request.reference_price <= 0:
+    if request.limit_price is None:
         return _passed(9, "market order", limits.price_collar)
+    if not (request.limit_price.is_finite() and request.reference_price.is_finite() and request.reference_price > 0):
+        return _missing(9)
     distance = abs(request.limit_price - request.reference_price) / request.reference_price
     return _result(
         9, passed=distance <= limits.price_collar, value=distance, limit=limits.price_collar, reason="collar"
@@ -196,7 +226,9 @@ def buying_power(situation: Situation, limits: Limits) -> CheckResult:
     del limits
     if situation.request.leg is not Leg.ENTRY:
         return _NOT_FOR_EXITS[11]
-    cost = notional(situation.request.reference_price, situation.request.quantity)
+    cost = _cost(situation.request)
+    if cost is None:
+        return _missing(11)
     available = situation.cash - situation.reserved
     return _result(11, passed=cost <= available, value=cost, limit=available, reason="buying_power")
 
@@ -209,7 +241,10 @@ def max_position(situation: Situation, limits: Limits) -> CheckResult:
         return _result(
             12, passed=False, value=situation.open_brackets, limit=limits.max_positions, reason="max_positions"
         )
-    value = situation.instrument_exposure + notional(situation.request.reference_price, situation.request.quantity)
+    cost = _cost(situation.request)
+    if cost is None:
+        return _missing(12)
+    value = situation.instrument_exposure + cost
     bound = limits.max_position_fraction * situation.equity
     return _result(12, passed=value <= bound, value=value, limit=bound, reason="concentration")
 
@@ -218,7 +253,9 @@ def gross_exposure(situation: Situation, limits: Limits) -> CheckResult:
     """Check 13: what everything held and reserved would be worth."""
     if situation.request.leg is not Leg.ENTRY:
         return _NOT_FOR_EXITS[13]
-    cost = notional(situation.request.reference_price, situation.request.quantity)
+    cost = _cost(situation.request)
+    if cost is None:
+        return _missing(13)
     value = situation.gross_exposure + situation.reserved + cost
     bound = limits.max_gross_exposure_fraction * situation.equity
     return _result(13, passed=value <= bound, value=value, limit=bound, reason="gross_exposure")
@@ -251,11 +288,9 @@ def exit_quantity(situation: Situation, limits: Limits) -> CheckResult:
     An entry waits until exits that could oversell (a leg that a closed bracket has left over) are gone.
     """
     del limits
-    is_some = situation.exits_with > ZERO or situation.request.leg is Leg.ENTRY
-    passed = is_some and situation.exits_with <= situation.position
-    return _result(
-        19, passed=passed, value=situation.exits_with, limit=situation.position, reason="exits_exceed_position"
-    )
+    value, bound = situation.exits_with, situation.position
+    is_some = situation.request.leg is Leg.ENTRY or (value.is_finite() and value > 0)
+    return _result(19, passed=is_some and value <= bound, value=value, limit=bound, reason="exits_exceed_position")
 
 
 def daily_loss_cap(situation: Situation, limits: Limits) -> CheckResult:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from decimal import ROUND_FLOOR, Decimal
+from decimal import ROUND_FLOOR, Context, Decimal
+from typing import Final, TypeGuard
 
 from engine.core.messages import Approved, DecisionMade, Draft, OrderRequest
 from engine.core.risk.checks import CHECKS, Situation
@@ -11,6 +12,9 @@ from engine.core.risk.limits import Limits
 from engine.core.values import ZERO, Instrument, InstrumentId, Leg, Side, StrategyId
 
 _SameEntry = tuple[StrategyId, InstrumentId, Side, Decimal, Decimal | None]
+
+# Never rounds up, and is nobody else's: the precision that a strategy may have set changes no size.
+_DOWN: Final = Context(prec=60, rounding=ROUND_FLOOR)
 
 
 class RiskGate:
@@ -30,10 +34,10 @@ class RiskGate:
         distance, price = request.stop_distance, request.reference_price
         if request.leg is not Leg.ENTRY:
             return request
-        if distance is None or not distance.is_finite() or distance <= 0 or price <= 0 or equity <= 0:
+        if not (_is_positive(distance) and _is_positive(price) and _is_positive(equity)):
             return replace(request, quantity=ZERO)
-        by_risk = self.limits.risk_fraction * equity / distance
-        by_notional = self.limits.max_notional_fraction * equity / price
+        by_risk = _DOWN.divide(_DOWN.multiply(self.limits.risk_fraction, equity), distance)
+        by_notional = _DOWN.divide(_DOWN.multiply(self.limits.max_notional_fraction, equity), price)
         return replace(request, quantity=_whole_lots(min(by_risk, by_notional), instrument.lot))
 
     def since_same_ns(self, request: OrderRequest, ts_ns: int) -> int | None:
@@ -80,5 +84,9 @@ def _same_entry(request: OrderRequest) -> _SameEntry:
     return (request.strategy_id, request.instrument_id, request.side, request.quantity, request.limit_price)
 
 
+def _is_positive(number: Decimal | None) -> TypeGuard[Decimal]:
+    return number is not None and number.is_finite() and number > 0
+
+
 def _whole_lots(quantity: Decimal, lot: Decimal) -> Decimal:
-    return (quantity / lot).to_integral_value(ROUND_FLOOR) * lot
+    return _DOWN.multiply(_DOWN.divide(quantity, lot).to_integral_value(ROUND_FLOOR), lot)

@@ -1,0 +1,290 @@
+"""Single lives that once went wrong: each shows one race or silence and what has to come of it."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+
+from engine.core.execution.bracket_table import BracketState
+from engine.core.execution.order_table import OrderState
+from engine.core.messages import (
+    CancelRejected,
+    DecisionMade,
+    Event,
+    ExecutionBusted,
+    Flatten,
+    Kill,
+    OrderAwaitingApproval,
+    OrderFilled,
+    OutcomeUnknown,
+    QueryOrder,
+    Resume,
+    Signal,
+    SubmitOrder,
+    TradingState,
+    TradingStateChanged,
+)
+from engine.core.risk.limits import Limits
+from engine.core.values import ExecutionId, OrderType, Side
+from engine.testing.scenario import Scenario, enter, leave
+
+
+def bought(*parts: str, script: dict[int, Signal] | None = None, limits: Limits | None = None) -> Scenario:
+    """Return a scenario with an entry of 100 shares that was filled in parts: executions `x-1`, `x-2` and so on."""
+    scenario = Scenario({0: enter(), **(script or {})}, limits=limits)
+    scenario.bar(0)
+    (entry,) = scenario.submitted()
+    scenario.ack(entry)
+    for number, part in enumerate(parts, start=1):
+        scenario.fill(entry, "100.00", part, execution=f"x-{number}")
+    return scenario
+
+
+def told(scenario: Scenario, kind: Callable[..., Event], **fields: object) -> Event:
+    return kind(venue_ts_ns=scenario.now_ts_ns, received_ts_ns=scenario.now_ts_ns, **fields)
+
+
+def bust(scenario: Scenario, order: SubmitOrder, execution: str) -> None:
+    scenario.give(
+        told(
+            scenario,
+            ExecutionBusted,
+            client_order_id=order.client_order_id,
+            execution_id=ExecutionId(execution),
+            reason="erroneous",
+        )
+    )
+
+
+def asked(scenario: Scenario, order: SubmitOrder) -> int:
+    return [command.client_order_id for command in scenario.commands if isinstance(command, QueryOrder)].count(
+        order.client_order_id
+    )
+
+
+def halts(scenario: Scenario) -> list[str]:
+    return [fact.reason for fact in scenario.made(TradingStateChanged) if fact.to_state is TradingState.HALTED]
+
+
+def test_an_outcome_that_the_venue_calls_unknown_is_asked_about() -> None:
+    """I-4: an UNKNOWN that nobody asks about would last for ever."""
+    scenario = Scenario({0: enter()})
+    scenario.bar(0)
+    (entry,) = scenario.submitted()
+    scenario.give(told(scenario, OutcomeUnknown, client_order_id=entry.client_order_id, reason="time-out"))
+    scenario.wait(30)
+    assert asked(scenario, entry) == 1
+
+
+def test_questions_without_an_answer_halt_the_instrument() -> None:
+    """I-30: asked at 30 s, 90 s and 210 s; the third silence is an operator's matter."""
+    scenario = Scenario({0: enter()})
+    scenario.bar(0)
+    (entry,) = scenario.submitted()
+    for seconds, questions in ((30, 1), (59, 1), (1, 2), (119, 2)):
+        scenario.wait(seconds)
+        assert (asked(scenario, entry), halts(scenario)) == (questions, [])
+    scenario.wait(1)
+    assert halts(scenario) == ["order 1 left 3 questions unanswered: look at it at the venue"]
+
+
+def test_an_answer_in_time_starts_the_count_anew() -> None:
+    scenario = Scenario({0: enter()})
+    scenario.bar(0)
+    (entry,) = scenario.submitted()
+    scenario.wait(30)
+    scenario.wait(60)
+    scenario.ack(entry)
+    scenario.wait(3600)
+    assert (asked(scenario, entry), halts(scenario)) == (2, [])
+
+
+def test_an_entry_that_filled_in_part_ends_with_its_session() -> None:
+    """The rest of a day order is canceled although its bracket is long protected."""
+    scenario = bought("40")
+    entry, stop, target = scenario.submitted()
+    scenario.ack(stop)
+    scenario.ack(target)
+    scenario.wait(390 * 60 - 1)
+    assert scenario.canceled() == []
+    scenario.wait(3600)
+    assert scenario.canceled() == [entry.client_order_id]
+    for _ in range(3):
+        scenario.wait(600)
+    assert "left 3 questions unanswered" in halts(scenario)[0]
+
+
+def test_a_late_acknowledgement_does_not_save_an_orphan() -> None:
+    """I-15: the target's old acknowledgement arrives after the stop has sold; its cancel is still owed."""
+    scenario = bought("100")
+    _, stop, target = scenario.submitted()
+    scenario.fill(stop, "98.50")
+    scenario.ack(target)
+    scenario.wait(30)
+    assert scenario.canceled() == [target.client_order_id]
+
+
+def test_the_sibling_of_a_filled_leg_is_canceled_while_other_pairs_live() -> None:
+    scenario = bought("40", "60")
+    _, stop, target, *_ = scenario.submitted()
+    for order in scenario.submitted()[1:]:
+        scenario.ack(order)
+    scenario.fill(stop, "98.50")
+    scenario.wait(30)
+    assert scenario.canceled() == [target.client_order_id]
+
+
+def test_no_entry_while_a_leg_of_a_closed_bracket_could_still_sell() -> None:
+    """I-12: the stop of a second position would make two sells out of one."""
+    scenario = bought("100", script={1: enter(), 2: enter()}, limits=Limits(duplicate_window_ns=0))
+    _, stop, target = scenario.submitted()
+    scenario.fill(stop, "98.50")
+    scenario.bar(1)
+    assert scenario.made(DecisionMade)[-1].reason == "exits_exceed_position"
+    scenario.cancel(target)
+    scenario.bar(2)
+    assert scenario.made(DecisionMade)[-1].approved
+
+
+def test_flatten_cancels_what_a_closed_bracket_left_over() -> None:
+    scenario = bought("100")
+    _, stop, target = scenario.submitted()
+    scenario.fill(stop, "98.50")
+    scenario.give(told(scenario, Flatten, reason="out", requested_by="owner"))
+    assert scenario.canceled() == [target.client_order_id]
+
+
+def test_a_busted_entry_takes_its_exits_with_it() -> None:
+    """I-12: what the stop was to sell was never bought."""
+    scenario = bought("100")
+    entry, stop, target = scenario.submitted()
+    scenario.ack(stop)
+    bust(scenario, entry, "x-1")
+    assert set(scenario.canceled()) == {entry.client_order_id, stop.client_order_id, target.client_order_id}
+    for order in (entry, stop, target):
+        scenario.cancel(order)
+    assert scenario.pipeline.execution.open_brackets() == []
+    assert scenario.pipeline.execution.bracket(1).state is BracketState.CLOSED
+
+
+def test_an_exit_that_ends_twice_over_is_no_bug() -> None:
+    """The venue takes an exit's execution back and then ends the exit: EXIT_ENDED finds UNPROTECTED."""
+    scenario = bought("100", script={5: leave()})
+    scenario.bar(5)
+    for order in scenario.submitted()[1:3]:
+        scenario.cancel(order)
+    exit_order = scenario.submitted()[3]
+    scenario.fill(exit_order, "99.00", "50", execution="y-1")
+    bust(scenario, exit_order, "y-1")
+    assert scenario.pipeline.execution.bracket(1).state is BracketState.EXITING
+    scenario.cancel(exit_order)
+    assert scenario.submitted()[4].quantity == Decimal(100)
+
+
+def test_exits_that_end_after_the_attempts_are_used_up_are_no_bug() -> None:
+    scenario = bought("60", script={5: leave()})
+    entry = scenario.submitted()[0]
+    scenario.bar(5)
+    for order in scenario.submitted()[1:3]:
+        scenario.cancel(order)
+    scenario.fill(entry, "100.00", "40", execution="x-2")
+    first, second = scenario.submitted()[3:5]
+    scenario.reject(first)
+    third = scenario.submitted()[5]
+    scenario.reject(third)
+    scenario.reject(second)
+    assert "market exits ended unfilled" in halts(scenario)[0]
+    assert scenario.pipeline.execution.bracket(1).state is BracketState.UNPROTECTED
+
+
+def test_a_stop_in_doubt_again_is_waited_for_and_left_at_market() -> None:
+    """I-13: a stop that waits for a human protects nothing."""
+    scenario = bought("100")
+    _, stop, target = scenario.submitted()
+    scenario.ack(stop)
+    scenario.ack(target)
+    assert scenario.pipeline.execution.bracket(1).state is BracketState.PROTECTED
+    scenario.give(told(scenario, OrderAwaitingApproval, client_order_id=stop.client_order_id))
+    assert scenario.pipeline.execution.bracket(1).state is BracketState.PROTECTING
+    scenario.wait(60)
+    assert set(scenario.canceled()) >= {stop.client_order_id, target.client_order_id}
+
+
+def test_a_left_over_stop_covers_nothing() -> None:
+    """The first pair is done: its stop, about to be canceled, is no protection for the second."""
+    scenario = bought("50", "50")
+    _, first_stop, first_target, second_stop, _ = scenario.submitted()
+    scenario.ack(first_stop)
+    scenario.fill(first_target, "103.00")
+    assert scenario.pipeline.execution.bracket(1).state is BracketState.PROTECTING
+    scenario.ack(second_stop)
+    assert scenario.pipeline.execution.bracket(1).state is BracketState.PROTECTED
+
+
+def test_a_pair_that_is_sold_before_its_stop_was_acknowledged_needs_none() -> None:
+    scenario = bought("50", "50")
+    _, first_stop, _, _, second_target = scenario.submitted()
+    scenario.ack(first_stop)
+    assert scenario.pipeline.execution.bracket(1).state is BracketState.PROTECTING
+    scenario.fill(second_target, "103.00")
+    assert scenario.pipeline.execution.bracket(1).state is BracketState.PROTECTED
+
+
+def test_every_reason_of_a_halt_is_told() -> None:
+    """A kill that came first must not swallow what the engine found out later."""
+    scenario = bought("100")
+    scenario.give(told(scenario, Kill, reason="panic", requested_by="owner"))
+    stranger = told(
+        scenario,
+        OrderFilled,
+        client_order_id="stranger",
+        execution_id=ExecutionId("s-1"),
+        price=Decimal(1),
+        quantity=Decimal(1),
+        fee=Decimal(0),
+    )
+    scenario.give(stranger)
+    scenario.give(stranger)
+    assert [reason.partition(",")[0] for reason in halts(scenario)] == ["panic", "the venue reports order stranger"]
+    scenario.give(told(scenario, Resume, reason="seen", requested_by="owner"))
+    scenario.give(told(scenario, Kill, reason="panic", requested_by="owner"))
+    assert halts(scenario)[-1] == "panic"
+
+
+def test_a_refused_cancel_leaves_the_order_to_its_own_reports() -> None:
+    scenario = bought("100", script={1: leave()})
+    stop = scenario.submitted()[1]
+    scenario.ack(stop)
+    scenario.bar(1)
+    scenario.give(told(scenario, CancelRejected, client_order_id=stop.client_order_id, reason="too late"))
+    order = scenario.pipeline.execution.order(stop.client_order_id)
+    assert order is not None
+    assert order.state is OrderState.ACK
+    scenario.fill(stop, "98.50")
+    assert scenario.pipeline.execution.bracket(1).state is BracketState.CLOSED
+
+
+@pytest.mark.parametrize("limit", [float("nan"), float("inf"), -1.0, 0.0, 1e-9, 1e300])
+def test_a_limit_that_is_no_price_is_refused_not_raised(limit: float) -> None:
+    """I-26: what a strategy gets wrong is a decision row, not a crash."""
+    scenario = Scenario({0: enter(limit=limit)})
+    scenario.bar(0)
+    (decision,) = scenario.made(DecisionMade)
+    assert (decision.approved, scenario.submitted()) == (False, [])
+    assert decision.reason in {"price_out_of_range", "not_a_tick_multiple"}
+
+
+@pytest.mark.parametrize("order_type", [OrderType.MARKET, OrderType.LIMIT])
+def test_an_entry_that_sells_is_refused_not_raised(order_type: OrderType) -> None:
+    limit = 101.0 if order_type is OrderType.LIMIT else None
+    scenario = Scenario({0: replace(enter(limit=limit), side=Side.SELL)})
+    scenario.bar(0)
+    assert scenario.made(DecisionMade)[0].reason == "wrong_side"
+
+
+@pytest.mark.parametrize("distance", [float("nan"), float("inf"), 0.0, -1.0, 1e300])
+def test_a_target_that_no_price_can_meet_is_refused_before_the_fill_needs_it(distance: float) -> None:
+    scenario = Scenario({0: enter(target_distance=distance)})
+    scenario.bar(0)
+    assert scenario.made(DecisionMade)[0].reason == "bad_target_distance"
