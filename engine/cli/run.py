@@ -46,7 +46,7 @@ def run(
     ] = None,
     until: Annotated[str | None, typer.Option("--until", help="Stop at this market time, ISO 8601 in UTC.")] = None,
     forever: Annotated[bool, typer.Option("--forever", help="Go on from session to session.")] = False,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of the built-in market.")] = 1,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the built-in market.")] = 9,
     log_file: Annotated[Path | None, typer.Option("--log-file", help="Append JSON log lines to this file.")] = None,
     log: Annotated[bool, typer.Option("--log", help="Log to standard error instead of the live view.")] = False,
 ) -> None:
