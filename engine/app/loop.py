@@ -121,7 +121,6 @@ class EngineLoop:
 def quiet_garbage_collector() -> Iterator[None]:
     """Keep the collector from walking over retained facts again and again: a third of a backtest otherwise."""
     before = gc.get_threshold()
-    gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 50, 50)
     try:

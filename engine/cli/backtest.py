@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,11 +9,11 @@ import typer
 
 from engine.cli.options import (
     CalendarOption,
-    DatabaseOption,
     JsonOption,
     ParametersOption,
     RiskOption,
     SymbolsOption,
+    amount,
     pairs,
 )
 
@@ -33,16 +32,18 @@ def backtest(
     *,
     bars: Annotated[Path, typer.Option("--bars", help="Minute bars: symbol, ts, open, high, low, close, volume.")],
     symbols: SymbolsOption = None,
-    cash: Annotated[str, typer.Option("--cash", help="Opening balance.")] = "100000",
+    cash: Annotated[str, typer.Option("--cash", metavar="AMOUNT", help="Opening balance.")] = "100000",
     fees: Annotated[str, typer.Option("--fees", help="none, or robinhood (dated SEC and FINRA fees).")] = "none",
-    slippage_bps: Annotated[str, typer.Option("--slippage-bps", help="Adverse, on market and stop fills.")] = "0",
+    slippage_bps: Annotated[str, typer.Option("--slippage-bps", metavar="NUMBER", help="Adverse, on market and stop fills.")] = "0",
     limit_touch: Annotated[
         bool, typer.Option("--limit-fills-on-touch", help="Let a limit fill where the price only touched it.")
     ] = False,
     parameters: ParametersOption = None,
     risk: RiskOption = None,
     calendar: CalendarOption = None,
-    database: DatabaseOption = None,
+    database: Annotated[
+        Path | None, typer.Option("--db", help="Keep every row in this SQLite file, made on first use. Default: nowhere.")
+    ] = None,
     append: Annotated[bool, typer.Option("--append", help="Keep this run beside those that the file holds.")] = False,
     trades_out: Annotated[
         Path | None, typer.Option("--trades-out", help="Write a row per round trip, .csv or .parquet.")
@@ -78,22 +79,6 @@ def backtest(
 
     with TemporaryDirectory(prefix="ratchet-") as folder:
         _run(spec, Path(folder) / "run.sqlite", append=False, trades_out=trades_out, as_json=as_json, is_kept=False)
-
-
-def amount(text: str, option: str, *, above_zero: bool = False) -> Decimal:
-    """Return an amount from the command line; raises BadInput for what is no finite number at or above zero."""
-    from decimal import InvalidOperation
-
-    from engine.core.errors import BadInput
-
-    try:
-        number = Decimal(text)
-    except InvalidOperation:
-        number = Decimal("NaN")
-    if not number.is_finite() or number < 0 or (above_zero and not number):
-        bound = "above zero" if above_zero else "at or above zero"
-        raise BadInput(f"The option {option} is {text!r}, which is no number {bound}: write for example {option} 5.")
-    return number
 
 
 def _run(spec: RunSpec, database: Path, *, append: bool, trades_out: Path | None, as_json: bool, is_kept: bool) -> None:

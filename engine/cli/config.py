@@ -30,13 +30,15 @@ def check(risk: RiskOption = None, as_json: JsonOption = False) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=f"{settings.path} is valid", caption=f"SHA-256 {settings.sha256}")
+    table = Table(title=f"{settings.path} is valid", title_justify="left")
     table.add_column("Setting")
     table.add_column("Value", justify="right")
     for section in shown.values():
         for name, value in section.items():
-            table.add_row(name, _text(value))
-    Console().print(table)
+            table.add_row(*_row(name, value))
+    console = Console()
+    console.print(table)
+    console.print(f"SHA-256 {settings.sha256}", highlight=False, soft_wrap=True)
 
 
 def _plain(shown: dict[str, dict[str, object]]) -> dict[str, dict[str, object]]:
@@ -46,7 +48,11 @@ def _plain(shown: dict[str, dict[str, object]]) -> dict[str, dict[str, object]]:
     }
 
 
-def _text(value: object) -> str:
+def _row(name: str, value: object) -> tuple[str, str]:
     if isinstance(value, frozenset):
-        return ", ".join(sorted(value)) or "any"
-    return str(value)
+        return name, ", ".join(sorted(value)) or ("every symbol" if name == "allowed_symbols" else "none")
+    if isinstance(value, bool):
+        return name, "yes" if value else "no"
+    if name.endswith("_ns") and isinstance(value, int):
+        return name.removesuffix("_ns"), f"{value // 1_000_000_000:,} s"
+    return name, f"{value:,}" if isinstance(value, int) else str(value)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from engine.cli.options import DatabaseOption, JsonOption, database_path
+from engine.cli.options import DatabaseOption, JsonOption, count, database_path
 
 app = typer.Typer(no_args_is_help=True, help="Look after the database.")
 
@@ -19,7 +19,7 @@ def path(*, database: DatabaseOption = None) -> None:
 
 @app.command()
 def upgrade(*, database: DatabaseOption = None) -> None:
-    """Make the database, or bring it to this program's schema; every row is kept."""
+    """Make the database, or bring it up to date. Every row is kept."""
     from engine.store.connection import EngineLock
     from engine.store.migrate import upgrade as upgrade_database
 
@@ -31,7 +31,11 @@ def upgrade(*, database: DatabaseOption = None) -> None:
 
 @app.command()
 def check(*, database: DatabaseOption = None, as_json: JsonOption = False) -> None:
-    """Check integrity, foreign keys and the journal's hash chain, and recompute the books. Exit code 3 if not sound."""
+    """Check that the database is sound.
+
+    Reads the whole file: integrity, foreign keys, the hash chain of the journal; and computes orders, positions, cash
+    and equity again. Exit code 3 if anything differs.
+    """
     from engine.cli.output import emit_json
     from engine.core.errors import BadInput
     from engine.store.check import check_database
@@ -59,7 +63,7 @@ def sql(
     query: Annotated[str | None, typer.Argument(help="One SELECT; without it, lines are read until the end.")] = None,
     *,
     database: DatabaseOption = None,
-    limit: Annotated[int, typer.Option("--limit", help="Show at most so many rows.")] = 1_000,
+    limit: Annotated[str, typer.Option("--limit", metavar="NUMBER", help="Show at most so many rows.")] = "1000",
     as_json: JsonOption = False,
 ) -> None:
     """Read the database with SQL; nothing can be written. Without a query it reads them from standard input."""
@@ -68,12 +72,13 @@ def sql(
     target = database_path(database)
     if not target.exists():
         raise BadInput(f"The database {target} does not exist: name one with --db.")
+    rows = count(limit, "--limit", least=1)
     if query is not None:
-        _show(target, query, limit=limit, as_json=as_json)
+        _show(target, query, limit=rows, as_json=as_json)
         return
     from engine.cli.sql_shell import read_queries
 
-    read_queries(target, lambda text: _show(target, text, limit=limit, as_json=as_json))
+    read_queries(target, lambda text: _show(target, text, limit=rows, as_json=as_json))
 
 
 def _show(target: object, query: str, *, limit: int, as_json: bool) -> None:
@@ -88,11 +93,8 @@ def _show(target: object, query: str, *, limit: int, as_json: bool) -> None:
         return
     from rich.console import Console
 
-    from engine.cli.tables import plain_table
+    from engine.cli.tables import show_rows
 
-    table = plain_table(*found.columns)
-    for row in found.rows:
-        table.add_row(*("" if value is None else str(value) for value in row))
-    Console().print(table)
+    show_rows(Console(), found.columns, found.rows)
     if found.is_cut:
         typer.echo(f"(only the first {limit:,} rows: say --limit for more)", err=True)

@@ -11,8 +11,6 @@ from engine.cli.options import DatabaseOption, JsonOption, database_path
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rich.table import Table
-
     from engine.app.operators import OperatorEvent
 
 StrategyOption = Annotated[str | None, typer.Option("--strategy", help="Only this strategy.")]
@@ -129,32 +127,30 @@ def status(*, database: DatabaseOption = None, as_json: JsonOption = False) -> N
 def _print_status(found: dict[str, Any], *, running: bool) -> None:
     from rich.console import Console
 
+    from engine.cli.tables import show_rows
+
     console = Console()
+    name, kind = found["account"], found["kind"]
     console.print(
-        f"[bold]{found['account']}[/] · {found['kind']} · {'engine running' if running else 'no engine running'} · "
-        f"{found['strategy']} · market time {found['market_time'] or '-'}"
+        f"[bold]{name}[/]{'' if name == kind else f' · {kind}'} · "
+        f"{'engine running' if running else 'no engine running'} · market time {found['market_time'] or '-'}",
+        highlight=False,
     )
-    states = found["trading_states"]
-    console.print("Trading: ACTIVE" if not states else "Trading is restricted:")
+    console.print(f"Strategy {found['strategy']}", highlight=False)
+    console.print("Trading is restricted:" if found["trading_states"] else "Trading: ACTIVE", highlight=False)
     for name, title in (
         ("trading_states", "Trading states"),
         ("pending_requests", "Requests that no engine has taken yet"),
         ("positions", "Positions"),
         ("open_orders", "Open orders"),
     ):
-        if found[name]:
-            console.print(_rows_table(title, found[name]))
+        if rows := found[name]:
+            console.print()
+            show_rows(console, list(rows[0]), [list(row.values()) for row in rows], title=title)
+            console.print()
+    console.print(f"Equity {found['equity']} · cash {found['cash']}", highlight=False)
     console.print(
-        f"Equity {found['equity']} · cash {found['cash']} · {found['bars']:,} bars · {found['signals']:,} signals · "
-        f"{found['fills']:,} fills · {found['round_trips']:,} round trips"
+        f"{found['bars']:,} bars · {found['signals']:,} signals · {found['fills']:,} fills · "
+        f"{found['round_trips']:,} round trips",
+        highlight=False,
     )
-
-
-def _rows_table(title: str, rows: list[dict[str, Any]]) -> Table:
-    from engine.cli.tables import plain_table
-
-    table = plain_table(*rows[0])
-    table.title = title
-    for row in rows:
-        table.add_row(*("" if value is None else str(value) for value in row.values()))
-    return table

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated
 
@@ -36,6 +37,33 @@ def pairs(texts: Iterable[str] | None) -> dict[str, str]:
             raise BadInput(f"The parameter {text!r} is not of the form name=value: write for example fast_period=9.")
         found[name.strip()] = value.strip()
     return found
+
+
+def amount(text: str, option: str, *, above_zero: bool = False) -> Decimal:
+    """Return an amount from the command line; raises BadInput for what is no finite number at or above zero."""
+    from decimal import InvalidOperation
+
+    from engine.core.errors import BadInput
+
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        number = Decimal("NaN")
+    if not number.is_finite() or number < 0 or (above_zero and not number):
+        bound = "above zero" if above_zero else "at or above zero"
+        raise BadInput(f"The option {option} is {text!r}, which is no number {bound}: write for example {option} 5.")
+    return number
+
+
+def count(text: str, option: str, *, least: int = 0) -> int:
+    """Return a whole number from the command line; raises BadInput for what is none, or below `least`."""
+    from engine.core.errors import BadInput
+
+    if not (text.isascii() and text.isdigit() and int(text) >= least):
+        raise BadInput(
+            f"The option {option} is {text!r}, which is no whole number from {least}: write for example {option} 10."
+        )
+    return int(text)
 
 
 def database_path(path: Path | None) -> Path:

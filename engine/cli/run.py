@@ -13,6 +13,8 @@ from engine.cli.options import (
     ParametersOption,
     RiskOption,
     SymbolsOption,
+    amount,
+    count,
     database_path,
     pairs,
 )
@@ -35,18 +37,20 @@ def run(
     calendar: CalendarOption = None,
     strategy: Annotated[str, typer.Option("--strategy", help="Who trades.")] = "s1_vwap_ema",
     parameters: ParametersOption = None,
-    cash: Annotated[str, typer.Option("--cash", help="Opening balance of a new account.")] = "100000",
+    cash: Annotated[str, typer.Option("--cash", metavar="AMOUNT", help="Opening balance of a new account.")] = "100000",
     fees: Annotated[str, typer.Option("--fees", help="none, or robinhood.")] = "none",
-    slippage_bps: Annotated[str, typer.Option("--slippage-bps", help="Adverse, on market and stop fills.")] = "0",
+    slippage_bps: Annotated[str, typer.Option("--slippage-bps", metavar="NUMBER", help="Adverse, on market and stop fills.")] = "0",
     risk: RiskOption = None,
     database: DatabaseOption = None,
     speed: Annotated[
-        float | None,
-        typer.Option("--speed", help="Market seconds per second; 0 is as fast as possible. Default: 600, files 0."),
+        str | None,
+        typer.Option(
+            "--speed", metavar="NUMBER", help="Market seconds per second; 0: as fast as possible. Default: 600, files 0."
+        ),
     ] = None,
     until: Annotated[str | None, typer.Option("--until", help="Stop at this market time, ISO 8601 in UTC.")] = None,
     forever: Annotated[bool, typer.Option("--forever", help="Go on from session to session.")] = False,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of the built-in market.")] = 9,
+    seed: Annotated[str, typer.Option("--seed", metavar="NUMBER", help="Seed of the built-in market.")] = "9",
     log_file: Annotated[Path | None, typer.Option("--log-file", help="Append JSON log lines to this file.")] = None,
     log: Annotated[bool, typer.Option("--log", help="Log to standard error instead of the live view.")] = False,
 ) -> None:
@@ -58,9 +62,9 @@ def run(
     from engine.app.modes import RunSpec
     from engine.app.settings import load_risk
     from engine.app.strategy_loader import load_strategy
-    from engine.cli.backtest import amount
 
-    feed, prints_from = _feed(bars=bars, ticks=ticks, quotes=quotes, symbols=symbols, calendar=calendar, seed=seed)
+    chosen = count(seed, "--seed")
+    feed, prints_from = _feed(bars=bars, ticks=ticks, quotes=quotes, symbols=symbols, calendar=calendar, seed=chosen)
     spec = RunSpec(
         strategy=load_strategy(strategy, pairs(parameters)),
         feed=feed,
@@ -110,14 +114,10 @@ def _feed(
     return SyntheticFeed(seed=seed, sessions=None, symbols=symbols or DEFAULT_SYMBOLS), PrintSource.TICKS
 
 
-def _speed(wanted: float | None, *, is_built_in: bool) -> float | None:
-    from engine.core.errors import BadInput
-
+def _speed(wanted: str | None, *, is_built_in: bool) -> float | None:
     if wanted is None:
         return _SHOWN_SPEED if is_built_in else None
-    if not 0 <= wanted < float("inf"):
-        raise BadInput(f"The speed {wanted} is not at or above zero: say 600 for 600 market seconds per second.")
-    return wanted or None
+    return float(amount(wanted, "--speed")) or None
 
 
 def _moment(text: str) -> int:
@@ -167,9 +167,9 @@ def _schedule(
     spec: RunSpec, account: TradingAccount, until_ts_ns: int | None, *, one_session: bool
 ) -> tuple[int, int | None]:
     # The built-in market: the first session at full speed, then one session is shown; a killed one is finished.
-    if not one_session:
+    schedule: tuple[Session, ...] = getattr(spec.feed, "schedule", ())
+    if not schedule:
         return 0, until_ts_ns
-    schedule: tuple[Session, ...] = spec.feed.schedule  # type: ignore[attr-defined]
     now_ts_ns = account.pipeline.now_ts_ns
     shown = next((each for each in schedule[1:] if each.close_ts_ns > now_ts_ns), schedule[-1])
-    return shown.open_ts_ns, shown.close_ts_ns
+    return shown.open_ts_ns, shown.close_ts_ns if one_session else until_ts_ns

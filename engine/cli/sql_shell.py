@@ -8,6 +8,7 @@ from pathlib import Path
 
 from engine.cli.output import fail
 from engine.core.errors import EngineError
+from engine.store.sql import tables
 
 _ENDS = {"exit", "quit", ".exit", ".quit"}
 
@@ -18,12 +19,21 @@ def read_queries(database: Path, show: Callable[[str], None]) -> None:
     if is_terminal:
         import readline  # noqa: F401 - history and editing at the prompt, by being imported
 
-        print(f"{database}, read-only. End a query with a semicolon; exit ends.")
+        print(f"{database}, read-only. End a query with a semicolon; an empty one lists the tables; exit ends.")
+        _show_tables(database)
     for query in _statements(_lines(is_terminal=is_terminal)):
+        if not query.strip(" \t\r\n;"):
+            _show_tables(database)
+            continue
         try:
             show(query)
         except EngineError as error:
             fail(error)
+
+
+def _show_tables(database: Path) -> None:
+    for name, kind, columns in tables(database):
+        print(f"{kind} {name} ({', '.join(columns)})")
 
 
 def _lines(*, is_terminal: bool) -> Iterator[str]:

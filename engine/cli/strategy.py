@@ -75,7 +75,7 @@ def _print(symbol: str, report: object) -> None:
     verdict = "passed" if report.passed else "FAILED"
     table = Table(
         title=f"{report.strategy} on {symbol}: {verdict}",
-        caption=f"{report.bars:,} bars, {report.entries:,} entry and {report.exits:,} exit conditions",
+        title_justify="left",
     )
     for heading in ("Check", "Bars", "Result"):
         table.add_column(heading)
@@ -83,4 +83,9 @@ def _print(symbol: str, report: object) -> None:
         table.add_row(
             outcome.name, f"{outcome.bars:,}", "same" if outcome.difference is None else str(outcome.difference)
         )
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    console.print(
+        f"{report.bars:,} bars; an entry condition in {report.entries:,} of them, an exit condition in {report.exits:,}.",
+        highlight=False,
+    )

@@ -9,6 +9,8 @@ from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -127,6 +129,44 @@ def new_york() -> tzinfo | None:
 def moment(ts_ns: int, pattern: str, zone: tzinfo | None = None) -> str:
     """Return a moment in ns UTC in a zone (UTC unless one is given), by a pattern of `strftime`."""
     return datetime.fromtimestamp(ts_ns // 1_000_000_000, UTC).astimezone(zone or UTC).strftime(pattern)
+
+
+def show_rows(console: Console, columns: Sequence[str], rows: Sequence[Sequence[object]], *, title: str = "") -> None:
+    """Print rows as a table; on a terminal that is too narrow for it, as one block of lines per row.
+
+    What is written into a file or a pipe is never broken into several lines.
+    """
+    cells = [["" if value is None else str(value) for value in row] for row in rows]
+    widths = [max(map(cell_len, column)) for column in zip(columns, *cells, strict=True)]
+    needed = sum(widths) + 3 * len(widths)
+    if console.is_terminal and needed > console.width:
+        _show_blocks(console, columns, cells, title=title)
+        return
+    numbers = [
+        name for name, *values in zip(columns, *rows, strict=True) if all(isinstance(each, int | float) for each in values)
+    ]
+    table = plain_table(*columns, right=numbers)
+    table.title = title or None
+    table.title_justify = "left"
+    for row in cells:
+        table.add_row(*map(Text, row))
+    if not console.is_terminal:
+        console.width = max(needed, console.width)
+    console.print(table)
+
+
+def _show_blocks(console: Console, columns: Sequence[str], cells: Sequence[Sequence[str]], *, title: str) -> None:
+    margin = max(map(cell_len, columns))
+    if title:
+        console.print(title, style="italic", markup=False)
+    for number, row in enumerate(cells, start=1):
+        console.print(f"row {number}", style="dim", highlight=False)
+        block = Table.grid(padding=(0, 2))
+        block.add_column(width=margin, style="bold")
+        block.add_column(overflow="fold")
+        for name, value in zip(columns, row, strict=True):
+            block.add_row(name, Text(value))
+        console.print(block)
 
 
 def plain_table(*columns: str, right: Sequence[str] = ()) -> Table:

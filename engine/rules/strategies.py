@@ -98,6 +98,9 @@ class RuleStrategy(BarStrategy[P]):
         self.warm_up_bars = _warm_up_bars(self.rule.indicators)
         self._evaluate = functions.evaluate
         self._on_bar = functions.on_bar
+        if type(self).on_bar is RuleStrategy.on_bar:
+            # Called for every bar: without the method around it.
+            self.on_bar = functions.on_bar  # type: ignore[method-assign, assignment]
 
     def indicators(self) -> Mapping[str, Indicator]:
         """Return the indicators that the rule reads, by the name it reads them by."""

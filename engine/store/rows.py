@@ -41,7 +41,7 @@ from engine.core.values import (
 )
 
 #: What SQLite stores and msgpack encodes without loss.
-Value = int | float | str | None
+Value = int | float | str | bytearray | None
 Row = tuple[Value, ...]
 
 

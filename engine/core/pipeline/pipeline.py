@@ -53,6 +53,7 @@ from engine.core.risk.states import ACCOUNT, TradingTrigger
 from engine.core.values import MINUTE_NS, InstrumentId, SessionKind, exact
 
 _NEVER: Final = 2**63 - 1
+_REGULAR: Final = SessionKind.REGULAR
 _REPORTS: Final[tuple[type, ...]] = (
     OrderAcknowledged,
     OrderAwaitingApproval,
@@ -279,8 +280,10 @@ class Pipeline:
     # --- bars and strategies -------------------------------------------------------------------------------
 
     def _on_bar_closed(self, event: BarClosed, draft: Draft | None) -> Step:
-        self.now_ts_ns = event.received_ts_ns
-        draft = draft or Draft(event.received_ts_ns)
+        ts_ns = event.received_ts_ns
+        self.now_ts_ns = ts_ns
+        if draft is None:
+            draft = Draft(ts_ns)
         bar = event.bar
         if bar.start_ts_ns > self._market(bar.instrument_id).last_start_ts_ns:
             self._finish_bar(bar, draft)
@@ -290,18 +293,18 @@ class Pipeline:
 
     def _finish_bar(self, bar: Bar, draft: Draft) -> None:
         market = self._markets[bar.instrument_id]
-        market.last_start_ts_ns = bar.start_ts_ns
+        start_ts_ns = bar.start_ts_ns
+        market.last_start_ts_ns = start_ts_ns
         market.last_bar = bar
         draft.facts.append(bar)
-        is_regular = bar.session_kind is SessionKind.REGULAR
-        if is_regular and not market.open_ts_ns <= bar.start_ts_ns < market.close_ts_ns:
+        is_regular = bar.session_kind is _REGULAR
+        if is_regular and not market.open_ts_ns <= start_ts_ns < market.close_ts_ns:
             self._new_session(market, bar)
         self.ledger.mark(bar.instrument_id, bar.close, draft)
-        for binding, strategy, context in market.bindings:
-            if is_regular or strategy.extended_hours:
-                signals = strategy.on_bar(bar, context)
-                if signals:
-                    self._take(market, binding, signals, draft)
+        for binding, on_bar, context in market.on_bars if is_regular else market.extended_on_bars:
+            signals = on_bar(bar, context)
+            if signals:
+                self._take(market, binding, signals, draft)
 
     def _new_session(self, market: Market, bar: Bar) -> None:
         session = market.sessions.session_at(bar.start_ts_ns)

@@ -49,9 +49,11 @@ class Market:
         "bindings",
         "close_ts_ns",
         "contexts",
+        "extended_on_bars",
         "instrument",
         "last_bar",
         "last_start_ts_ns",
+        "on_bars",
         "open_ts_ns",
         "quote_bindings",
         "sessions",
@@ -63,6 +65,9 @@ class Market:
         self.sessions = sessions
         self.bindings = tuple((binding, binding.strategy, Context(instrument)) for binding in bindings)
         self.contexts = {binding.strategy_id: context for binding, _, context in self.bindings}
+        #: Who is shown regular bars, and who those outside regular hours too; the methods are looked up once.
+        self.on_bars = tuple((binding, strategy.on_bar, context) for binding, strategy, context in self.bindings)
+        self.extended_on_bars = tuple(shown for shown in self.on_bars if shown[0].strategy.extended_hours)
         self.quote_bindings = tuple(bound for bound in self.bindings if bound[1].wants_quotes)
         self.timer_bindings = tuple(bound for bound in self.bindings if bound[1].wants_timer)
         #: Bounds of the session of the last regular bar; both 0 before the first.

@@ -1,0 +1,124 @@
+"""Write `docs/state-machines.md` from the tables of the engine: `python tools/draw_state_machines.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from engine.core.execution.bracket_table import BRACKET_MACHINE, FINAL_STATES, BracketState
+from engine.core.execution.order_table import ORDER_MACHINE, TERMINAL_STATES, OrderState
+from engine.core.fsm import StateMachine
+from engine.core.messages import TradingState
+from engine.core.risk.states import TRADING_MACHINE
+
+PAGE: Final = Path(__file__).resolve().parents[1] / "docs" / "state-machines.md"
+
+_HEAD: Final = """\
+# State machines
+
+<!-- Written by tools/draw_state_machines.py from the tables themselves; a test fails when this page is stale. -->
+
+Each machine is one table: a state and a trigger give the next state. A pair that is not in the table is a bug of the
+program and stops it; what a broker may send late, twice or out of order is not a bug, so it has rows. The diagrams
+leave out rows that stay in their state; the tables below them list the rows that surprise, with their reason. What
+each state waits for, and what ends the wait, is in [Risk](risk.md#deadlines-and-escalations).
+"""
+
+
+class _Chapter(NamedTuple):
+    title: str
+    machine: StateMachine[Any, Any]
+    meanings: Mapping[Any, str]
+    ends: frozenset[Any]
+    text: str
+
+
+_ORDER_MEANINGS: Final = {
+    OrderState.NEW: "Decided and written, perhaps sent. The venue has not answered.",
+    OrderState.ACK: "The venue has accepted it; nothing is filled.",
+    OrderState.PARTIAL: "Filled in part; the rest may still fill.",
+    OrderState.FILLED: "Filled in full.",
+    OrderState.CANCELED: "Canceled; what was filled stays filled.",
+    OrderState.REJECTED: "Refused by the venue, for certain.",
+    OrderState.EXPIRED: "Its time in force is over.",
+    OrderState.UNKNOWN: "It may or may not have reached the venue. Only the venue's evidence ends this.",
+    OrderState.AWAITING_APPROVAL: "The venue holds it until a human approves.",
+}
+_BRACKET_MEANINGS: Final = {
+    BracketState.ENTERING: "The entry is placed; nothing is filled.",
+    BracketState.UNPROTECTED: "Something is held that no stop is decided for.",
+    BracketState.PROTECTING: "A stop is decided for everything held; the venue has not accepted all of them.",
+    BracketState.PROTECTED: "Stops that the venue has accepted cover everything held.",
+    BracketState.SWAPPING: "The position is to be left: its stop and target are being canceled first.",
+    BracketState.EXITING: "A market exit works.",
+    BracketState.CLOSED: "Nothing is held any more.",
+    BracketState.ABORTED: "Nothing was ever held.",
+}
+_TRADING_MEANINGS: Final = {
+    TradingState.ACTIVE: "Everything may be traded.",
+    TradingState.REDUCING: "No entries; exits and protection go on.",
+    TradingState.HALTED: "No entries; exits and protection go on. Something has to be looked at.",
+}
+
+_CHAPTERS: Final = (
+    _Chapter(
+        "Order",
+        ORDER_MACHINE,
+        _ORDER_MEANINGS,
+        TERMINAL_STATES,
+        "One order. Quantities move by executions only, never by a state. A wish to cancel is a flag beside the\n"
+        "state, with its own deadline, so that `PARTIAL` stays visible. After an end only late executions and busts\n"
+        "move it.",
+    ),
+    _Chapter(
+        "Bracket",
+        BRACKET_MACHINE,
+        _BRACKET_MEANINGS,
+        FINAL_STATES,
+        "The life of one position: an entry, its stops and targets, and the way out. Each execution of the entry gets\n"
+        "its own stop and target in the transaction that books it. Both exit styles use this table.",
+    ),
+    _Chapter(
+        "Trading state",
+        TRADING_MACHINE,
+        _TRADING_MEANINGS,
+        frozenset(),
+        "Held for the account, for each strategy, for each instrument, and for each pair of both; the strictest that\n"
+        "applies counts. It is sticky: only an operator's `resume` makes a scope active again.",
+    ),
+)
+
+
+def page() -> str:
+    """Return the whole page as Markdown."""
+    return _HEAD + "".join(_chapter(chapter) for chapter in _CHAPTERS)
+
+
+def _chapter(chapter: _Chapter) -> str:
+    machine = chapter.machine
+    parts = [
+        f"\n## {chapter.title}\n\n{chapter.text}\n",
+        f"\n```mermaid\n{_diagram(machine, chapter.ends)}```\n",
+        "\n| State | Meaning |\n| --- | --- |\n",
+        *(f"| `{state}` | {chapter.meanings[state]} |\n" for state in machine.states),
+        "\n| From | Trigger | To | Why |\n| --- | --- | --- | --- |\n",
+        *(f"| `{row.source}` | `{row.trigger}` | `{row.target}` | {row.why} |\n" for row in machine.rows if row.why),
+        f"\n{len(machine.rows)} rows in all; those not listed say what they mean.\n",
+    ]
+    return "".join(parts)
+
+
+def _diagram(machine: StateMachine[Any, Any], ends: frozenset[Any]) -> str:
+    endings = "".join(f"    {state} --> [*]\n" for state in machine.states if state in ends)
+    return machine.mermaid() + endings
+
+
+def main() -> None:
+    """Write the page."""
+    PAGE.write_text(page(), encoding="utf-8")
+    print(f"wrote {PAGE}")
+
+
+if __name__ == "__main__":
+    main()
