@@ -195,9 +195,9 @@ def _repeated(statement: str, *, width: int) -> str:
     pieces = re.split(r"\?(\d+)", values)
 
     def row(number: int) -> str:
-        # Every second piece is the place of a parameter in its own row.
+        # Text and the places of parameters take turns.
         places = [f"?{int(place) + number * width}" for place in pieces[1::2]]
-        return "".join(chain.from_iterable(zip(pieces, [*places, ""], strict=True)))
+        return "".join(chain.from_iterable(zip(pieces[0::2], [*places, ""], strict=True)))
 
     rows = [row(number) for number in range(ROWS_AT_ONCE)]
     return f"{head} VALUES {', '.join(rows)}"
