@@ -73,6 +73,10 @@ class RunSpec:
     prints_from: PrintSource = PrintSource.TICKS
     exit_style: ExitStyle = ExitStyle.BOTH_LEGS
 
+    def __post_init__(self) -> None:
+        """Refuse an unknown fee schedule before anything is written."""
+        fee_schedule(self.fees)
+
     @property
     def parameters(self) -> dict[str, object]:
         """Return the strategy's parameters by name."""

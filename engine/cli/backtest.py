@@ -34,7 +34,9 @@ def backtest(
     symbols: SymbolsOption = None,
     cash: Annotated[str, typer.Option("--cash", metavar="AMOUNT", help="Opening balance.")] = "100000",
     fees: Annotated[str, typer.Option("--fees", help="none, or robinhood (dated SEC and FINRA fees).")] = "none",
-    slippage_bps: Annotated[str, typer.Option("--slippage-bps", metavar="NUMBER", help="Adverse, on market and stop fills.")] = "0",
+    slippage_bps: Annotated[
+        str, typer.Option("--slippage-bps", metavar="NUMBER", help="Adverse, on market and stop fills.")
+    ] = "0",
     limit_touch: Annotated[
         bool, typer.Option("--limit-fills-on-touch", help="Let a limit fill where the price only touched it.")
     ] = False,
@@ -42,7 +44,8 @@ def backtest(
     risk: RiskOption = None,
     calendar: CalendarOption = None,
     database: Annotated[
-        Path | None, typer.Option("--db", help="Keep every row in this SQLite file, made on first use. Default: nowhere.")
+        Path | None,
+        typer.Option("--db", help="Keep every row in this SQLite file, made on first use. Default: nowhere."),
     ] = None,
     append: Annotated[bool, typer.Option("--append", help="Keep this run beside those that the file holds.")] = False,
     trades_out: Annotated[

@@ -1,58 +1,8 @@
-"""`ratchet`: the commands, and the one place where an error becomes a sentence and an exit code."""
+"""`ratchet`: the one place where an error becomes a sentence and an exit code."""
 
 from __future__ import annotations
 
 import sys
-from typing import Annotated
-
-import typer
-
-from engine.cli import bars, config, database, operate, strategy
-from engine.cli.backtest import backtest
-from engine.cli.run import run
-
-app = typer.Typer(
-    name="ratchet",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    # Coloured help imports a Markdown and a syntax library: half of the time in which it has to be there.
-    rich_markup_mode=None,
-    help="Trade your own rules: the same engine for backtest and paper, with every decision in one SQLite file.",
-    epilog="Exit codes: 0 done, 1 failed, 2 bad input, 3 halted, 4 try again, 70 a bug of ours, 130 interrupted.",
-)
-for command, short_help in (
-    (run, "Trade on paper, with a live view."),
-    (backtest, "Run a strategy over a file of minute bars."),
-    (operate.status, "Show what is held, ordered, allowed and worth."),
-    (operate.pause, "Stop entries; exits and protection go on."),
-    (operate.resume, "Clear a pause, a halt or the kill switch."),
-    (operate.kill, "Halt: no entry any more; stops stay."),
-    (operate.flatten, "Close positions at market."),
-    (database.sql, "Ask the database in SQL, read-only."),
-):
-    app.command(short_help=short_help)(command)
-app.add_typer(bars.app, name="bars")
-app.add_typer(database.app, name="db")
-app.add_typer(strategy.app, name="strategy")
-app.add_typer(config.app, name="config")
-
-
-def _show_version(wanted: bool) -> None:
-    if wanted:
-        from importlib.metadata import version
-
-        typer.echo(f"ratchet {version('ratchet-engine')}")
-        raise typer.Exit
-
-
-@app.callback()
-def root(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and end.")
-    ] = False,
-) -> None:
-    """Hold the options of the program itself."""
-    del version
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -62,34 +12,14 @@ def main(arguments: list[str] | None = None) -> None:
 
 def guarded(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code; whatever goes wrong becomes one sentence on standard error."""
-    from engine.cli.output import ExitCode, fail
-
     try:
-        code = app(arguments, standalone_mode=False, prog_name="ratchet")
+        # Imported here, so that Ctrl-C in the first tenth of a second ends in a sentence too.
+        from engine.cli.commands import perform
+
+        return perform(arguments)
     except SystemExit as ending:
         return ending.code if isinstance(ending.code, int) else 1
-    except typer.TyperException as error:
-        return _misused(error)
-    except typer.Abort:
-        return int(fail(KeyboardInterrupt()))
     except BaseException as error:  # noqa: BLE001 - the last place: it must not end in a traceback
+        from engine.cli.output import fail
+
         return int(fail(error))
-    if code == ExitCode.INTERRUPTED:
-        return int(fail(KeyboardInterrupt()))
-    return code if isinstance(code, int) else 0
-
-
-# What the command line could not be read as: the sentence, and where to read on.
-def _misused(error: typer.TyperException) -> int:
-    from engine.cli.output import fail
-    from engine.core.errors import BadInput
-
-    message = error.format_message()
-    if "\n" in message:
-        # A group without a command: its help page arrives as the message.
-        typer.echo(message, err=True)
-        return error.exit_code
-    context = getattr(error, "ctx", None)
-    command = "ratchet" if context is None else context.command_path
-    what = message.replace(". Did you mean", ", did you mean").rstrip(".?")
-    return int(fail(BadInput(f"{what}: see {command} --help.")))

@@ -9,6 +9,10 @@ from typing import Annotated
 
 import typer
 
+#: Money is kept as whole hundred-millionths in 64 bits.
+_AMOUNT_END = Decimal(90_000_000_000)
+_AMOUNT_STEP = Decimal("0.00000001")
+
 DatabaseOption = Annotated[
     Path | None,
     typer.Option("--db", help="The SQLite file; made on first use. Default: $RATCHET_DB, else ./ratchet.sqlite."),
@@ -40,7 +44,10 @@ def pairs(texts: Iterable[str] | None) -> dict[str, str]:
 
 
 def amount(text: str, option: str, *, above_zero: bool = False) -> Decimal:
-    """Return an amount from the command line; raises BadInput for what is no finite number at or above zero."""
+    """Return an amount from the command line.
+
+    Raises BadInput for what is no number at or above zero, or does not fit a column of money (8 decimals, 64 bits).
+    """
     from decimal import InvalidOperation
 
     from engine.core.errors import BadInput
@@ -52,6 +59,10 @@ def amount(text: str, option: str, *, above_zero: bool = False) -> Decimal:
     if not number.is_finite() or number < 0 or (above_zero and not number):
         bound = "above zero" if above_zero else "at or above zero"
         raise BadInput(f"The option {option} is {text!r}, which is no number {bound}: write for example {option} 5.")
+    if number >= _AMOUNT_END or number % _AMOUNT_STEP:
+        raise BadInput(
+            f"The option {option} is {text!r}: give a number below {_AMOUNT_END:,f} with at most eight decimals."
+        )
     return number
 
 

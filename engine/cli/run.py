@@ -39,13 +39,17 @@ def run(
     parameters: ParametersOption = None,
     cash: Annotated[str, typer.Option("--cash", metavar="AMOUNT", help="Opening balance of a new account.")] = "100000",
     fees: Annotated[str, typer.Option("--fees", help="none, or robinhood.")] = "none",
-    slippage_bps: Annotated[str, typer.Option("--slippage-bps", metavar="NUMBER", help="Adverse, on market and stop fills.")] = "0",
+    slippage_bps: Annotated[
+        str, typer.Option("--slippage-bps", metavar="NUMBER", help="Adverse, on market and stop fills.")
+    ] = "0",
     risk: RiskOption = None,
     database: DatabaseOption = None,
     speed: Annotated[
         str | None,
         typer.Option(
-            "--speed", metavar="NUMBER", help="Market seconds per second; 0: as fast as possible. Default: 600, files 0."
+            "--speed",
+            metavar="NUMBER",
+            help="Market seconds per second; 0: as fast as possible. Default: 600, files 0.",
         ),
     ] = None,
     until: Annotated[str | None, typer.Option("--until", help="Stop at this market time, ISO 8601 in UTC.")] = None,
@@ -111,6 +115,8 @@ def _feed(
         return ReplayFeed.ticks(ticks, symbols=symbols, calendar=calendar), PrintSource.TICKS
     if quotes is not None:
         return ReplayFeed.quotes(quotes, symbols=symbols, calendar=calendar), PrintSource.QUOTES
+    if calendar is not None:
+        raise BadInput(f"The option --calendar {calendar} is for a file: name one by --bars, --ticks or --quotes.")
     return SyntheticFeed(seed=seed, sessions=None, symbols=symbols or DEFAULT_SYMBOLS), PrintSource.TICKS
 
 

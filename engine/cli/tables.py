@@ -143,7 +143,9 @@ def show_rows(console: Console, columns: Sequence[str], rows: Sequence[Sequence[
         _show_blocks(console, columns, cells, title=title)
         return
     numbers = [
-        name for name, *values in zip(columns, *rows, strict=True) if all(isinstance(each, int | float) for each in values)
+        name
+        for name, *values in zip(columns, *rows, strict=True)
+        if all(isinstance(each, int | float) for each in values)
     ]
     table = plain_table(*columns, right=numbers)
     table.title = title or None

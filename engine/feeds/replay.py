@@ -12,10 +12,10 @@ import numpy as np
 
 from engine.calendars import load_sessions
 from engine.core.bars import GRACE_NS
-from engine.core.errors import Bug
+from engine.core.errors import BadInput, Bug
 from engine.core.messages import Bar, BarClosed, MarketEvent, Quote, Tick, TimeAdvanced
 from engine.core.values import MINUTE_NS, Instrument, InstrumentId, SessionKind, Sessions, instrument_from_symbol
-from engine.feeds.files import Ints, MarketKind, MarketTable, Mask, chunks, read_market
+from engine.feeds.files import Ints, MarketKind, MarketTable, Mask, chunks, read_market, utc_text
 
 _KINDS: Final = (SessionKind.EXTENDED, SessionKind.REGULAR)
 
@@ -96,8 +96,15 @@ class ReplayFeed:
         for table in self._tables:
             for code, symbol in enumerate(table.symbols):
                 ts_ns = table.ts_ns[table.codes == code]
+                sessions = self.sessions[self._ids[symbol]]
                 for moment in (int(ts_ns.min()), int(ts_ns.max())):
-                    self.sessions[self._ids[symbol]].session_from(moment)
+                    try:
+                        sessions.session_from(moment)
+                    except BadInput as error:
+                        raise BadInput(
+                            f"The {table.kind} of {symbol} reach {utc_text(moment)}, which is outside the years of the "
+                            f"calendar {sessions.name}: check the column ts."
+                        ) from error
 
 
 def sessions_of(instruments: Sequence[Instrument]) -> dict[InstrumentId, Sessions]:

@@ -62,24 +62,6 @@ class EquityRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RoundTrip:
-    """Hold one completed position; times are those of its fills, ns UTC (bar starts on replayed bars)."""
-
-    bracket_id: int
-    strategy_id: str
-    symbol: str
-    entry_ts_ns: int
-    entry_price: float
-    exit_ts_ns: int
-    exit_price: float
-    quantity: float
-    exit_reason: str
-    #: After fees.
-    pnl: Decimal
-    fees: Decimal
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class RunRow:
     """Hold one run."""
 
@@ -206,31 +188,6 @@ def last_prices(connection: sqlite.Connection, account_id: int) -> dict[str, tup
     return {row[0]: (row[2], row[3]) for row in rows}
 
 
-def round_trips(connection: sqlite.Connection, account_id: int) -> list[RoundTrip]:
-    """Return completed positions in the order of their exits."""
-    rows = connection.execute(
-        "SELECT bracket_id, strategy_id, symbol, entry_ts_ns, entry_price, exit_ts_ns, exit_price, quantity, "
-        "exit_reason, pnl_e8, fees_e8 FROM v_round_trips WHERE account_id = ? ORDER BY exit_ts_ns, bracket_id",
-        (account_id,),
-    )
-    return [
-        RoundTrip(
-            bracket_id=row[0],
-            strategy_id=row[1],
-            symbol=row[2],
-            entry_ts_ns=row[3],
-            entry_price=row[4],
-            exit_ts_ns=row[5],
-            exit_price=row[6],
-            quantity=row[7],
-            exit_reason=row[8],
-            pnl=_money(row[9]),
-            fees=_money(row[10]),
-        )
-        for row in rows
-    ]
-
-
 def last_run(connection: sqlite.Connection, account_id: int) -> RunRow | None:
     """Return the newest run of an account, or None."""
     run = schema.runs.c
@@ -276,8 +233,13 @@ def account_status(connection: sqlite.Connection, account: AccountRow | None = N
         "bars": count["bars"],
         "signals": count["signals"],
         "fills": count["trades"],
-        "round_trips": len(round_trips(connection, number)),
+        "round_trips": _round_trip_count(connection, number),
     }
+
+
+def _round_trip_count(connection: sqlite.Connection, account_id: int) -> int:
+    row = connection.execute("SELECT count(*) FROM v_round_trips WHERE account_id = ?", (account_id,)).fetchone()
+    return int(row[0])
 
 
 def _market_time(connection: sqlite.Connection, account_id: int) -> str | None:

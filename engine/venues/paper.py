@@ -164,7 +164,7 @@ class PaperVenue:
 
     def _on_tick(self, event: Tick) -> None:
         lane = self._lanes[event.instrument_id]
-        if not 0 < event.price < _INFINITY or lane.has_passed(event):
+        if not (0 < event.price < _INFINITY and 0 < event.size < _INFINITY) or lane.has_passed(event):
             return
         moment = self._enter(lane, event)
         state = lane.state

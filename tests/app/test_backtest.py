@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -27,14 +28,14 @@ from engine.store.connection import open_reader
 SHIPPED_RISK = Path(__file__).parents[2] / "risk.yaml"
 
 
-def spec_of(feed: ReplayFeed, **changes: object) -> RunSpec:
-    values: dict[str, object] = {
+def spec_of(feed: ReplayFeed, **changes: Any) -> RunSpec:
+    values: dict[str, Any] = {
         "strategy": load_strategy("s1_vwap_ema", {}),
         "feed": feed,
         "risk": load_risk(SHIPPED_RISK),
         "cash": Decimal(100_000),
     }
-    return RunSpec(**(values | changes))  # type: ignore[arg-type]
+    return RunSpec(**(values | changes))
 
 
 def figures(database: Path, finished: FinishedBacktest) -> Performance:
@@ -89,7 +90,7 @@ def test_other_inputs_give_another_hash(tmp_path: Path) -> None:
     feed = ReplayFeed([synthetic_bars(3, sessions=5)])
     hashes = {
         backtest(spec_of(feed, **changes), tmp_path / f"{number}.sqlite", wall_ts_ns=1).journal_hash
-        for number, changes in enumerate(
+        for number, changes in enumerate[dict[str, Any]](
             (
                 {},
                 {"cash": Decimal(50_000)},

@@ -302,9 +302,7 @@ def test_the_status_of_a_backtest(ratchet: Run, kept: Path) -> None:
     assert max(map(len, shown.out.splitlines())) <= 90
 
 
-def test_a_database_is_made_named_and_checked(
-    ratchet: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_database_is_made_named_and_checked(ratchet: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert ratchet("db", "path").out.strip() == str(tmp_path / "ratchet.sqlite")
     monkeypatch.setenv("RATCHET_DB", str(tmp_path / "mine.db"))
     assert ratchet("db", "path").out.strip() == str(tmp_path / "mine.db")
@@ -319,6 +317,8 @@ def test_a_database_is_made_named_and_checked(
 
 def test_a_changed_row_is_found(ratchet: Run, kept: Path) -> None:
     connection = open_writer(kept)
+    for (trigger,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'trigger'").fetchall():
+        connection.execute(f"DROP TRIGGER {trigger}")
     connection.execute("UPDATE bars SET close = close + 0.01 WHERE start_ts_ns = (SELECT max(start_ts_ns) FROM bars)")
     connection.close()
     checked = ratchet("db", "check", "--db", kept)

@@ -92,7 +92,7 @@ def test_the_first_values_come_when_talib_gives_them() -> None:
 
 def test_session_vwap_starts_anew_and_waits_for_volume() -> None:
     price = np.array([10.0, 20.0, 30.0, 40.0, 50.0])
-    columns = {name: price for name in ("high", "low", "close")}
+    columns = dict.fromkeys(("high", "low", "close"), price)
     columns |= {"volume": np.array([0.0, 1.0, 3.0, 0.0, 2.0]), "session": np.array([4, 4, 4, 9, 9])}
     np.testing.assert_array_equal(SessionVWAP().batch(columns), [np.nan, 20.0, 27.5, np.nan, 50.0])
 

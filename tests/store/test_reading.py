@@ -87,12 +87,15 @@ def test_tables_and_views_are_listed_with_their_columns(written: Any) -> None:
 
 
 def test_round_trips_are_exact(written: Any) -> None:
-    (trip,) = queries.round_trips(written.connection, 1)
-    assert (trip.symbol, trip.exit_reason, trip.quantity) == ("SPY", "target", 100.0)
-    assert trip.entry_price == pytest.approx(100.022)
+    found = run_query(
+        written.path, "SELECT symbol, exit_reason, quantity, entry_price, pnl_e8, fees_e8 FROM v_round_trips"
+    )
+    ((symbol, reason, quantity, entry_price, pnl_e8, fees_e8),) = found.rows
+    assert (symbol, reason, quantity) == ("SPY", "target", 100.0)
+    assert entry_price == pytest.approx(100.022)
     sold = Decimal("103.01") * 40 + Decimal("103.03") * 60
-    assert trip.pnl == sold - Decimal("100.01") * 40 - Decimal("100.03") * 60
-    assert trip.fees == 0
+    assert Decimal(pnl_e8).scaleb(-8) == sold - Decimal("100.01") * 40 - Decimal("100.03") * 60
+    assert fees_e8 == 0
     assert run_query(written.path, "SELECT entry_ts, exit_ts FROM v_round_trips").rows == [
         ("2024-03-26T13:32:00.000Z", "2024-03-26T13:33:00.000Z")
     ]
