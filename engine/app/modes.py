@@ -74,8 +74,13 @@ class RunSpec:
     exit_style: ExitStyle = ExitStyle.BOTH_LEGS
 
     def __post_init__(self) -> None:
-        """Refuse an unknown fee schedule before anything is written."""
+        """Refuse an unknown fee schedule and an absurd slippage before anything is written."""
         fee_schedule(self.fees)
+        self.match_rules()
+
+    def match_rules(self) -> MatchRules:
+        """Return the rules by which simulated orders fill."""
+        return MatchRules(slippage_bps=self.slippage_bps, limit_fills_on_touch=self.limit_fills_on_touch)
 
     @property
     def parameters(self) -> dict[str, object]:
@@ -133,7 +138,7 @@ def make_venue(spec: RunSpec, book: PaperBook | None = None) -> PaperVenue:
         feed.sessions,
         PaperSettings(
             opening_cash=spec.cash,
-            rules=MatchRules(slippage_bps=spec.slippage_bps, limit_fills_on_touch=spec.limit_fills_on_touch),
+            rules=spec.match_rules(),
             fees=fee_schedule(spec.fees),
         ),
         book=book,

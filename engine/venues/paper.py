@@ -3,8 +3,7 @@
 What it adds to the fill rules of `engine.matching`:
 
 - *Commands.* A command takes effect at the first market event of its instrument at or after its decision plus the
-  latency. Without latency an order is acknowledged or refused at once; a cancel always waits for that event, which
-  it precedes. The same client order id is the same order for ever: sent again, or asked for, its reports come again.
+  latency; without latency it is answered at once, with the time of its decision. The same client order id is the same order for ever: sent again, or asked for, its reports come again.
 - *Never short, never on credit.* A sell beyond the position minus holds, a buy beyond the cash minus holds, and a
   sell stop at or through the known market are refused. Linked legs hold shares once, the larger remainder. A buy
   that turns out dearer than the cash when it fills is canceled.
@@ -251,7 +250,8 @@ class PaperVenue:
             self._desk.answer(cancel_rejected(identity, reason, moment))
             return
         lane = self._lanes[order.command.instrument_id]
-        self._desk.take_cancel(lane, order, lane.moment_of(command.decided_ts_ns))
+        moment = Moment(lane.moment_of(command.decided_ts_ns), self._desk.clock(command.decided_ts_ns))
+        self._desk.take_cancel(lane, order, moment)
 
     # Nothing can be on its way unseen here, so an unknown id is proven absent. The answer is not kept: the id may come.
     def _query(self, command: QueryOrder) -> None:

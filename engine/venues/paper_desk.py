@@ -138,12 +138,19 @@ class PaperDesk:
         else:
             self.arrive(lane, order, received_ts_ns=self.clock(command.decided_ts_ns))
 
-    def take_cancel(self, lane: Lane, order: PaperOrder, decided_ts_ns: int) -> None:
-        """Take a cancel, which reaches its order at a later market event; a second one changes nothing."""
+    def take_cancel(self, lane: Lane, order: PaperOrder, moment: Moment) -> None:
+        """Take a cancel, which reaches its order after the latency; a second one changes nothing.
+
+        Without latency it is answered at once: a thin market's next bar can be hours away, and nobody would wait
+        that long for the word of a venue.
+        """
         if order.cancel_ts_ns is None:
             self.account.commands += 1
-            order.cancel_ts_ns = decided_ts_ns + self.settings.cancel_latency_ns
+            order.cancel_ts_ns = moment.venue_ts_ns + self.settings.cancel_latency_ns
             order.cancel_number = self.account.commands
+            if not self.settings.cancel_latency_ns and order.status is PaperOrderStatus.WORKING:
+                self.apply_cancel(lane, order, moment)
+                return
             insort(lane.pending, (order.cancel_ts_ns, order.cancel_number, order, True))
             self.touch(lane, order)
 

@@ -9,6 +9,7 @@ import pytest
 from engine.core.execution.bracket_table import BracketState
 from engine.core.execution.order_table import OrderState
 from engine.core.messages import (
+    BracketTransitioned,
     CancelRejected,
     DecisionMade,
     Event,
@@ -26,8 +27,8 @@ from engine.core.messages import (
     TradingStateChanged,
 )
 from engine.core.risk.limits import Limits
-from engine.core.values import ExecutionId, OrderType, Side
-from engine.testing.scenario import Scenario, enter, leave
+from engine.core.values import MINUTE_NS, ExecutionId, OrderType, Side
+from engine.testing.scenario import DAY_NS, OPEN_TS_NS, Scenario, enter, leave
 
 
 def bought(*parts: str, script: dict[int, Signal] | None = None, limits: Limits | None = None) -> Scenario:
@@ -288,3 +289,23 @@ def test_a_target_that_no_price_can_meet_is_refused_before_the_fill_needs_it(dis
     scenario = Scenario({0: enter(target_distance=distance)})
     scenario.bar(0)
     assert scenario.made(DecisionMade)[0].reason == "bad_target_distance"
+
+
+def test_waits_pause_while_the_exchange_is_closed() -> None:
+    """An exit decided a minute before the close has its time from the next open on, not over the night."""
+    scenario = Scenario({0: enter(), 388: leave()})
+    scenario.bar(0)
+    (entry,) = scenario.submitted()
+    scenario.fill(entry, "100.00")
+    _, stop, target = scenario.submitted()
+    scenario.ack(stop)
+    scenario.ack(target)
+    scenario.bar(388)
+    scenario.cancel(stop)
+    scenario.cancel(target)
+    exit_order = scenario.submitted()[-1]
+    scenario.ack(exit_order)
+    state = scenario.made(BracketTransitioned)[-1]
+    assert state.to_state == "EXITING"
+    # Ten minutes: one before the close, nine after the next open.
+    assert state.deadline_ts_ns == OPEN_TS_NS + DAY_NS + 9 * MINUTE_NS

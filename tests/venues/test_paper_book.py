@@ -19,7 +19,7 @@ FLAT = (100.0, 100.0, 100.0, 100.0)
 
 
 def opened(path: Path, *, latency_ns: int = 0) -> PaperVenue:
-    settings = PaperSettings(opening_cash=Decimal(10_000), submit_latency_ns=latency_ns)
+    settings = PaperSettings(opening_cash=Decimal(10_000), submit_latency_ns=latency_ns, cancel_latency_ns=latency_ns)
     return PaperVenue({SPY.instrument_id: SPY}, {SPY.instrument_id: SESSIONS}, settings, book=PaperBook(path))
 
 
@@ -100,10 +100,11 @@ def test_commands_on_their_way_survive(tmp_path: Path) -> None:
     VenueDriver(opened(path, latency_ns=5)).send(order("buy", Side.BUY, 1, limit="90", decided_ts_ns=minute(0)))
     again = VenueDriver(opened(path))
     assert names(again.show(bar(minute(1), FLAT))) == ["OrderAcknowledged buy"]
-    again.send(cancel("buy", decided_ts_ns=minute(2)))
+    late = VenueDriver(opened(path, latency_ns=5))
+    late.send(cancel("buy", decided_ts_ns=minute(2)))
     last = VenueDriver(opened(path))
-    assert names(last.show(bar(minute(2), FLAT))) == ["OrderCanceled buy"]
-    assert VenueDriver(opened(path)).show(bar(minute(3), FLAT)) == []
+    assert names(last.show(bar(minute(3), FLAT))) == ["OrderCanceled buy"]
+    assert VenueDriver(opened(path)).show(bar(minute(4), FLAT)) == []
 
 
 def test_reports_are_on_disk_before_they_can_be_drained(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from engine.core.messages import BarClosed, OrderAcknowledged, OrderFilled, VenueReport
+from engine.core.messages import BarClosed, OrderAcknowledged, OrderCanceled, OrderFilled, VenueReport
 from engine.core.values import MINUTE_NS, SECOND_NS, AlwaysOpen, Side, instrument_from_symbol
 from engine.testing.venue_contract import (
     SESSIONS,
@@ -101,8 +101,18 @@ def test_a_market_that_never_closes_ends_nothing() -> None:
 def test_a_cancel_sent_after_the_close_finds_its_order_expired() -> None:
     driver = driver_of()
     driver.send(order("buy", BUY, 1, day=True, limit="90", decided_ts_ns=minute(389)))
-    driver.send(cancel("buy", decided_ts_ns=CLOSE + MINUTE_NS))
-    assert names(driver.show(bar(NEXT_OPEN, FLAT))) == ["OrderExpired buy", "CancelRejected buy"]
+    sent = driver.send(cancel("buy", decided_ts_ns=CLOSE + MINUTE_NS))
+    assert names(sent) == ["OrderExpired buy", "CancelRejected buy"]
+
+
+def test_a_cancel_in_a_thin_market_is_answered_at_once() -> None:
+    """The next bar may be a night away: the answer carries the time of the wish, not that of the bar."""
+    driver = driver_of()
+    driver.send(order("buy", BUY, 1, limit="90", decided_ts_ns=minute(386)))
+    (canceled,) = driver.send(cancel("buy", decided_ts_ns=minute(386)))
+    assert isinstance(canceled, OrderCanceled)
+    assert canceled.received_ts_ns == minute(386)
+    assert fills(driver.show(bar(NEXT_OPEN, (80.0,) * 4))) == []
 
 
 # Latency
@@ -144,5 +154,6 @@ def test_a_cancel_that_overtakes_its_order_is_refused_and_may_be_sent_again() ->
     assert reasons(driver.show(tick(minute(0), 100.0))) == ["the order has not arrived"]
     assert driver.send(query("buy", decided_ts_ns=minute(0))) == []
     assert names(driver.show(tick(minute(1), 100.0))) == ["OrderAcknowledged buy"]
-    driver.send(cancel("buy", decided_ts_ns=minute(1)), cancel("buy", decided_ts_ns=minute(1)))
-    assert names(driver.show(tick(minute(2), 100.0))) == ["OrderCanceled buy"]
+    sent = driver.send(cancel("buy", decided_ts_ns=minute(1)), cancel("buy", decided_ts_ns=minute(1)))
+    assert names(sent) == ["OrderCanceled buy", "CancelRejected buy"]
+    assert driver.show(tick(minute(2), 80.0)) == []

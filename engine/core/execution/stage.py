@@ -380,6 +380,15 @@ class ExecutionStage:
         }.get(after)
         if lasting_ns is None:
             return None
-        # While the exchange is closed nothing can move: the wait starts when it opens.
-        opens_ts_ns = self._sessions[bracket.instrument_id].session_from(ts_ns).open_ts_ns
-        return max(ts_ns, opens_ts_ns) + lasting_ns
+        return self._in_session_time(bracket.instrument_id, ts_ns, lasting_ns)
+
+    def _in_session_time(self, instrument_id: InstrumentId, ts_ns: int, lasting_ns: int) -> int:
+        # While the exchange is closed nothing can move, so the wait pauses: what is left of it at the close goes on
+        # at the next open.
+        session = self._sessions[instrument_id].session_from(ts_ns)
+        ends_ts_ns = max(ts_ns, session.open_ts_ns) + lasting_ns
+        while not session.always_open and ends_ts_ns > session.close_ts_ns:
+            left_ns = ends_ts_ns - session.close_ts_ns
+            session = self._sessions[instrument_id].session_from(session.close_ts_ns)
+            ends_ts_ns = session.open_ts_ns + left_ns
+        return ends_ts_ns
