@@ -12,7 +12,7 @@ from engine.core.pipeline import Pipeline
 from engine.ports import Journal, SimulatedVenue
 
 #: How many steps one transaction of a backtest holds.
-BATCH_STEPS: Final = 16_384
+BATCH_STEPS: Final = 8_192
 
 #: Shown every step that was journaled, after its commit (or, in a batch, after it was added).
 Observer = Callable[[Event, Step], None]

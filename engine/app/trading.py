@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -125,11 +126,15 @@ class TradingAccount:
 
     def _check_same_data(self, account: AccountRow) -> None:
         row = self._connection.execute(
-            "SELECT data_fingerprint, strategy, risk_hash FROM runs WHERE account_id = ? ORDER BY id DESC LIMIT 1",
+            "SELECT data_fingerprint, strategy, risk_hash, parameters FROM runs WHERE account_id = ? "
+            "ORDER BY id DESC LIMIT 1",
             (account.account_id,),
         ).fetchone()
-        wanted = (self.spec.feed.fingerprint, self.spec.strategy.import_string, self.spec.risk.sha256)
-        for what, was, now in zip(("market data", "strategy", "risk file"), row or wanted, wanted, strict=True):
+        spec = self.spec
+        wanted = (spec.feed.fingerprint, spec.strategy.import_string, spec.risk.sha256, spec.parameters)
+        known = wanted if row is None else (*row[:3], json.loads(row[3]))
+        names = ("market data", "strategy", "risk file", "parameters")
+        for what, was, now in zip(names, known, wanted, strict=True):
             if was != now:
                 raise BadInput(
                     f"The database {self.database} holds a run with other {what}: go on with the same, or name another "

@@ -86,6 +86,6 @@ def _print(symbol: str, report: object) -> None:
     console = Console()
     console.print(table)
     console.print(
-        f"{report.bars:,} bars; an entry condition in {report.entries:,} of them, an exit condition in {report.exits:,}.",
+        f"{report.bars:,} bars; the entry holds in {report.entries:,} of them, the exit in {report.exits:,}.",
         highlight=False,
     )

@@ -76,6 +76,8 @@ class Watch:
             self._console.print("Stopped in order; start again to go on.")
         elif has_ended:
             self._console.print("The data have been replayed to their end.")
+        else:
+            self._console.print("Start again to go on from here.")
         self._console.print(
             f"Journal hash {account.journal_hash[:16]}; everything is in {self._database}. Look inside:", markup=False
         )

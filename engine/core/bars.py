@@ -20,6 +20,9 @@ GRACE_NS: Final = 2 * SECOND_NS
 PRICE_LIMIT: Final = 1e12
 SIZE_LIMIT: Final = 1e18
 
+#: How many units of a price column, 10^-10, one is.
+PRICE_UNITS: Final = 1e10
+
 _NEVER_NS: Final = 2**63 - 1
 
 
@@ -46,6 +49,14 @@ class Refusal(StrEnum):
     EARLY = "early"
     #: A print, where the bars are made of quotes.
     UNEXPECTED = "unexpected"
+
+
+def middle_of(bid: float, ask: float) -> float:
+    """Return the middle of bid and ask, to the ten decimals that a price column holds, half to even.
+
+    The plain mean of 214.80 and 214.90 prints as 214.85000000000002, which no mark could take.
+    """
+    return round((bid + ask) / 2 * PRICE_UNITS) / PRICE_UNITS
 
 
 class _Minute:
@@ -125,8 +136,8 @@ class _Minute:
 
     def settle_middles(self) -> None:
         # Open and close of the middle follow from those of bid and ask; nothing was traded.
-        self.open = (self.bid_open + self.ask_open) / 2
-        self.close = (self.bid_close + self.ask_close) / 2
+        self.open = middle_of(self.bid_open, self.ask_open)
+        self.close = middle_of(self.bid_close, self.ask_close)
 
     def quote_bar(self) -> QuoteBar | None:
         if not self.quote_count:
@@ -231,7 +242,7 @@ class BarBuilder:
         ):
             minute.add_quote(ts_ns, quote.bid, quote.ask)
             if self._prints_from is PrintSource.QUOTES:
-                minute.add_middle((quote.bid + quote.ask) / 2)
+                minute.add_middle(middle_of(quote.bid, quote.ask))
             return None
         return self._take_quote(quote)
 
@@ -266,7 +277,7 @@ class BarBuilder:
         if minute is not None:
             minute.add_quote(quote.venue_ts_ns, quote.bid, quote.ask)
             if self._prints_from is PrintSource.QUOTES:
-                minute.add_middle((quote.bid + quote.ask) / 2)
+                minute.add_middle(middle_of(quote.bid, quote.ask))
         return finished
 
     def _admit(self, ts_ns: int, received_ts_ns: int, fault: Refusal | None) -> _Minute | None:

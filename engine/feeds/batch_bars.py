@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from engine.core.bars import PRICE_LIMIT, SIZE_LIMIT, BarBuilder, PrintSource, Refusal
+from engine.core.bars import PRICE_LIMIT, PRICE_UNITS, SIZE_LIMIT, BarBuilder, PrintSource, Refusal
 from engine.core.errors import BadInput
 from engine.core.messages import Bar, Quote, Tick
 from engine.core.values import MINUTE_NS, AlwaysOpen, InstrumentId, instrument_from_symbol
@@ -184,7 +184,8 @@ def _tick_piece(ts_ns: Ints, price: Floats, size: Floats) -> _Piece:
 
 def _quote_piece(ts_ns: Ints, bid: Floats, ask: Floats) -> _Piece:
     starts, first, last, _ = _minutes(ts_ns)
-    middle = (bid + ask) / 2
+    # `middle_of`, for a column: the same operations give the same bits.
+    middle = np.rint((bid + ask) / 2 * PRICE_UNITS) / PRICE_UNITS
     columns = _ohlc("", middle, first, last) | _ohlc("bid_", bid, first, last) | _ohlc("ask_", ask, first, last)
     columns |= {"volume": np.zeros(len(starts)), "vwap": columns["close"]}
     return _Piece(starts, columns, last - first + 1)

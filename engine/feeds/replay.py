@@ -102,8 +102,8 @@ class ReplayFeed:
                         sessions.session_from(moment)
                     except BadInput as error:
                         raise BadInput(
-                            f"The {table.kind} of {symbol} reach {utc_text(moment)}, which is outside the years of the "
-                            f"calendar {sessions.name}: check the column ts."
+                            f"The {table.kind} of {symbol} reach {utc_text(moment)}, which is outside the calendar "
+                            f"{sessions.name}: check the column ts."
                         ) from error
 
 

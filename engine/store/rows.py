@@ -161,6 +161,7 @@ _encode_json: Final = msgspec_json.Encoder().encode
 
 def bar_row(bar: Bar, step: int, place: int) -> Row:
     """Return the row of a bar: short when all that is left out has its usual value."""
+    quotes = bar.quotes
     # Adding 0.0 makes a float of a whole number and loses the sign of zero, as the column does.
     start = (
         step,
@@ -174,10 +175,10 @@ def bar_row(bar: Bar, step: int, place: int) -> Row:
         bar.vwap + 0.0,
         "regular" if bar.session_kind is _REGULAR else "extended",
     )
-    quotes = bar.quotes
-    tail: Row = (place, bar.tick_count, bar.quote_count, bar.revision, int(bar.complete))
-    if quotes is None and tail == _PLAIN_START:
+    has_counts = bar.tick_count is not None or bar.quote_count is not None
+    if quotes is None and not has_counts and bar.complete and not place and not bar.revision:
         return start
+    tail: Row = (place, bar.tick_count, bar.quote_count, bar.revision, int(bar.complete))
     if quotes is None:
         return (*start, *tail, *(None,) * 8)
     return (

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from engine.core.errors import BadInput
 from engine.store.connection import explained, open_reader, sqlite
 
 #: Actions of sqlite.org/c3ref/c_alter_table.html that would open another file.
 _ATTACH, _DETACH = 24, 25
+#: Also a number of `sqlite3.h`; pragmas that describe take a table's name as their value, others are set by it.
+_PRAGMA: Final = 19
+_DESCRIBING: Final = frozenset(
+    {"table_info", "table_xinfo", "table_list", "index_list", "index_info", "index_xinfo", "foreign_key_list"}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +84,7 @@ def _refusal(error: sqlite.DatabaseError) -> Exception:
     return error
 
 
-def _authorize(action: int, *_: object) -> int:
-    # A read-only connection could still make another file.
-    return sqlite.SQLITE_DENY if action in (_ATTACH, _DETACH) else sqlite.SQLITE_OK
+def _authorize(action: int, name: str | None, value: str | None, *_: object) -> int:
+    # A read-only connection could still make another file, or try to change how this one is kept.
+    sets = action == _PRAGMA and value is not None and (name or "").lower() not in _DESCRIBING
+    return sqlite.SQLITE_DENY if action in (_ATTACH, _DETACH) or sets else sqlite.SQLITE_OK

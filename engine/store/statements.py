@@ -45,7 +45,7 @@ from engine.store.rows import (
 
 _DIALECT: Final = sqlite_dialect(paramstyle="named")
 #: How many rows a repeated statement writes.
-ROWS_AT_ONCE: Final = 64
+ROWS_AT_ONCE: Final = 256
 #: Columns of rows that hold ids of facts, which count from 1 in their account.
 SHIFTED: Final = frozenset({"id", "step_id", "signal_id", "decision_id", "order_id", "bracket_id"})
 

@@ -147,19 +147,18 @@ class SqliteJournal:
     def _make_rows(self) -> None:
         # All steps of a batch in one loop: what a method call per step costs is a tenth of a backtest.
         number, digest, inputs = self._step, self._digest, self._inputs
+        plain_bars, other_bars = self._plain_bars, self._rows[BARS]
         for event, step in self._pending:
             number += 1
             facts = step.facts
             if event.__class__ is BarClosed and len(facts) == 1 and facts[0] is event.bar and not step.commands:
                 # Most bars are alone in their steps: this is the general case for them, spelled out.
                 row = bar_row(event.bar, number, 0)
-                start = (number, "BarClosed", event.venue_ts_ns, event.received_ts_ns)
-                digest = sha256(digest + _encode(((*start, None), (BARS, row)))).digest()
-                inputs.append((*start, "", bytearray(digest)))
-                if len(row) == PLAIN_BAR_WIDTH:
-                    self._plain_bars.append(row)
-                else:
-                    self._rows[BARS].append(row)
+                venue_ts_ns, received_ts_ns = event.venue_ts_ns, event.received_ts_ns
+                hashed = ((number, "BarClosed", venue_ts_ns, received_ts_ns, None), (BARS, row))
+                digest = sha256(digest + _encode(hashed)).digest()
+                inputs.append((number, "BarClosed", venue_ts_ns, received_ts_ns, "", bytearray(digest)))
+                (plain_bars if len(row) == PLAIN_BAR_WIDTH else other_bars).append(row)
             else:
                 row_of_input, rows = step_rows(event, step, number)
                 digest = chained(digest, row_of_input, rows)

@@ -3,7 +3,8 @@
 What it adds to the fill rules of `engine.matching`:
 
 - *Commands.* A command takes effect at the first market event of its instrument at or after its decision plus the
-  latency; without latency it is answered at once, with the time of its decision. The same client order id is the same order for ever: sent again, or asked for, its reports come again.
+  latency; without latency it is answered at once, with the time of its decision. The same client order id is the same
+  order for ever: sent again, or asked for, its reports come again.
 - *Never short, never on credit.* A sell beyond the position minus holds, a buy beyond the cash minus holds, and a
   sell stop at or through the known market are refused. Linked legs hold shares once, the larger remainder. A buy
   that turns out dearer than the cash when it fills is canceled.

@@ -124,7 +124,8 @@ def test_killed_at_every_step_of_a_round_trip(uninterrupted: Path, tmp_path: Pat
     spec = spec_of(SyntheticFeed(seed=4, sessions=2, symbols=("ALFA", "BETA")))
     reports = rows(
         uninterrupted,
-        f"SELECT id FROM inputs WHERE id BETWEEN {first - 1} AND {last + 1} AND (kind <> 'BarClosed' OR id < {first + 6})",
+        f"SELECT id FROM inputs WHERE id BETWEEN {first - 1} AND {last + 1} "
+        f"AND (kind <> 'BarClosed' OR id < {first + 6})",
     )
     assert len(reports) > 6
     for (step,) in reports:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,14 +12,17 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from hashlib import sha256
 from importlib.metadata import version
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from rich.console import Console
 
 from engine.app.settings import load_risk
+from engine.cli.tables import show_rows
 from engine.store.connection import open_writer
 
 Run = Callable[..., Any]
@@ -262,6 +266,17 @@ def test_what_goes_into_a_pipe_is_one_line_per_row(ratchet: Run, kept: Path) -> 
     assert shown.code == 0
     assert len(shown.out.splitlines()) == 2 + 3
     assert '"session_vwap":' in shown.out
+
+
+def test_a_narrow_terminal_gets_a_block_per_row() -> None:
+    shown = StringIO()
+    console = Console(file=shown, force_terminal=True, no_color=True, width=60)
+    show_rows(console, ["symbol", "reason"], [["SPY", "[bold]no markup[/]" * 4], ["QQQ", None]], title="Vetoes")
+    lines = [line.rstrip() for line in re.sub(r"\x1b\[[0-9;]*m", "", shown.getvalue()).splitlines()]
+    assert lines[:3] == ["Vetoes", "row 1", "symbol  SPY"]
+    assert lines[3].startswith("reason  [bold]no markup[/][bold]")
+    assert max(map(len, lines)) <= 60
+    assert lines[-3:] == ["row 2", "symbol  QQQ", "reason"]
 
 
 def test_sql_says_that_there_is_more(ratchet: Run, kept: Path) -> None:

@@ -73,15 +73,12 @@ def test_files_are_replayed_to_their_end(ratchet: Run, market: Path, tmp_path: P
     assert "Recovered" in again.out
 
 
-def test_the_same_replay_gives_the_same_hash_but_not_the_same_order_ids(
-    ratchet: Run, market: Path, tmp_path: Path
-) -> None:
+def test_the_same_replay_gives_the_same_trades(ratchet: Run, market: Path, tmp_path: Path) -> None:
     for name in ("a.sqlite", "b.sqlite"):
         assert ratchet("run", "--ticks", market / "ticks.parquet", "--db", tmp_path / name).code == 0
     assert trades(tmp_path / "a.sqlite") == trades(tmp_path / "b.sqlite")
 
 
-@pytest.mark.xfail(reason="the mean of bid and ask is no decimal of ten places, and the mark of a position refuses it")
 def test_quotes_alone_are_traded(ratchet: Run, market: Path, tmp_path: Path) -> None:
     folder = tmp_path / "strategies"
     folder.mkdir()
@@ -107,12 +104,12 @@ def test_quotes_alone_are_traded(ratchet: Run, market: Path, tmp_path: Path) -> 
 
 def test_a_run_until_a_moment_goes_on_later(ratchet: Run, market: Path, tmp_path: Path) -> None:
     bars = ("--bars", market / "bars.parquet")
-    assert ratchet("run", *bars, "--db", "whole.sqlite").code == 0
+    assert ratchet("run", *bars, "--db", "whole.sqlite", "--until", "2025-01-07T21:00Z").code == 0
     first = ratchet("run", *bars, "--db", "parts.sqlite", "--until", "2025-01-06T17:00Z")
     assert first.code == 0
     assert "replayed to their end" not in first.out
     assert rows(tmp_path / "parts.sqlite", "SELECT max(timestamp) FROM bars") == [("2025-01-06T16:59:00.000Z",)]
-    second = ratchet("run", *bars, "--db", "parts.sqlite")
+    second = ratchet("run", *bars, "--db", "parts.sqlite", "--until", "2025-01-07T21:00Z")
     assert "Recovered" in second.out
     assert trades(tmp_path / "parts.sqlite") == trades(tmp_path / "whole.sqlite") != []
 
@@ -171,8 +168,9 @@ def test_the_first_run_needs_nothing_and_shows_a_session_of_trading(
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stop_is_in_order(start: Run, ratchet: Run, tmp_path: Path, number: int) -> None:
     database = tmp_path / "f.sqlite"
-    process = start("run", "--forever", "--speed", "6000", "--log-file", "run.log", "--db", database)
-    wait_for(process, database, "SELECT count(*) > 1200 FROM bars")
+    alone = ("run", "--symbol", "ALFA", "--db", database)
+    process = start(*alone, "--forever", "--speed", "6000", "--log-file", "run.log")
+    wait_for(process, database, "SELECT count(*) > 420 FROM bars")
     out = stopped(process, number)
     assert "Summary" in out
     assert "Stopped in order" in out
@@ -180,7 +178,7 @@ def test_a_stop_is_in_order(start: Run, ratchet: Run, tmp_path: Path, number: in
     assert check_database(database).is_sound
     assert (tmp_path / "run.log").read_text(encoding="utf-8").startswith("{")
     bars = rows(database, "SELECT count(*) FROM bars")[0][0]
-    again = ratchet("run", "--speed", "0", "--db", database)
+    again = ratchet(*alone, "--speed", "0")
     assert again.code == 0
     assert "Recovered" in again.out
     assert rows(database, "SELECT count(*) FROM bars")[0][0] > bars
@@ -270,24 +268,23 @@ def test_a_command_names_what_the_account_has(ratchet: Run, market: Path) -> Non
 # --- killed at any time ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("kind", "speed", "seed"), [("bars", 60_000, 1), ("bars", 60_000, 2), ("ticks", 20_000, 3)])
+@pytest.mark.parametrize(("kind", "speed", "seed"), [("bars", 60_000, 1), ("ticks", 20_000, 2)])
 def test_killed_again_and_again_it_trades_the_same(
     start: Run, ratchet: Run, market: Path, tmp_path: Path, kind: str, speed: int, seed: int
 ) -> None:
-    replay = ("run", f"--{kind}", market / f"{kind}.parquet", "--db")
+    replay = ("run", f"--{kind}", market / f"{kind}.parquet", "--until", "2025-01-07T21:00Z", "--db")
     whole, killed = tmp_path / "whole.sqlite", tmp_path / "killed.sqlite"
     assert ratchet(*replay, whole).code == 0
-    steps = rows(whole, "SELECT count(*) FROM inputs")[0][0]
-    first = rows(whole, "SELECT min(step_id) FROM signals")[0][0]
-    for target in sorted(random.Random(seed).sample(range(first, steps - 50), 3)):
+    ((first, last),) = rows(whole, "SELECT min(step_id), max(step_id) FROM trades")
+    for target in sorted(random.Random(seed).sample(range(first, last - 50), 3 if kind == "bars" else 2)):
         process = start(*replay, killed, "--speed", speed)
         wait_for(process, killed, f"SELECT count(*) >= {target} FROM inputs")
         process.kill()
         process.wait()
         assert check_database(killed).is_sound
     assert trades(killed) != trades(whole), "it was not killed while it traded"
-    last = ratchet(*replay, killed)
-    assert (last.code, last.err) == (0, "")
+    ended = ratchet(*replay, killed)
+    assert (ended.code, ended.err) == (0, "")
     assert trades(killed) == trades(whole) != []
     assert ratchet("db", "check", "--db", killed).code == 0
 

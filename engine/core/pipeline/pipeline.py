@@ -53,6 +53,8 @@ from engine.core.risk.states import ACCOUNT, TradingTrigger
 from engine.core.values import MINUTE_NS, InstrumentId, SessionKind, exact
 
 _NEVER: Final = 2**63 - 1
+# `Step(...)` without the function that NamedTuple puts around it: this runs for every bar.
+_new_step: Final = tuple.__new__
 _REGULAR: Final = SessionKind.REGULAR
 _REPORTS: Final[tuple[type, ...]] = (
     OrderAcknowledged,
@@ -289,7 +291,7 @@ class Pipeline:
             self._finish_bar(bar, draft)
         else:
             self._refuse(bar.instrument_id, {"late": 1}, draft)
-        return Step(tuple(draft.facts), tuple(draft.commands))
+        return _new_step(Step, (tuple(draft.facts), tuple(draft.commands)))
 
     def _finish_bar(self, bar: Bar, draft: Draft) -> None:
         market = self._markets[bar.instrument_id]
