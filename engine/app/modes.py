@@ -11,7 +11,7 @@ from decimal import Decimal
 from itertools import chain
 from pathlib import Path
 from typing import Final, Protocol
-from uuid import UUID, uuid4, uuid5
+from uuid import UUID, uuid5
 
 from engine.app.loop import EngineLoop, Observer, quiet_garbage_collector
 from engine.app.resuming import ResumingJournal
@@ -45,6 +45,7 @@ from engine.venues.paper_book import PaperBook
 _ONLY_ACCOUNT: Final = AccountId(1)
 #: Under which the namespaces of backtests are derived; a constant of the product.
 _BACKTESTS: Final = UUID("8c5e7a52-52f5-4f0e-9a54-0b8f0d4f9f3a")
+_PAPER: Final = UUID("d0f0b6a1-6f0e-4f7d-8c55-3c9f6b6f2a17")
 
 
 class MarketFeed(Protocol):
@@ -248,6 +249,9 @@ def _was_interrupted(connection: sqlite.Connection, account: AccountRow) -> bool
     return row is None or row[0] != RunStatus.FINISHED.value
 
 
-def paper_namespace() -> UUID:
-    """Return a namespace for a new trading account: random, made once, then kept in the database."""
-    return uuid4()
+def paper_namespace(spec: RunSpec) -> UUID:
+    """Return the namespace of a paper account: derived, as a backtest's, so that the same inputs repeat to the byte.
+
+    No outsider sees these ids. An account at a real broker gets a random namespace, made once and kept.
+    """
+    return uuid5(_PAPER, spec.text())

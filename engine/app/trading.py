@@ -120,7 +120,9 @@ class TradingAccount:
                 raise BadInput(
                     f"The database {self.database} holds the run {others[0]}: name another file with --db for trading."
                 )
-            return open_account(self._connection, ACCOUNT_NAME, namespace=paper_namespace(), opened_ts_ns=now_ts_ns)
+            return open_account(
+                self._connection, ACCOUNT_NAME, namespace=paper_namespace(self.spec), opened_ts_ns=now_ts_ns
+            )
         self._check_same_data(known)
         return known
 
