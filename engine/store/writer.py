@@ -15,7 +15,7 @@ from typing import Final
 from msgspec import msgpack
 
 from engine.core.errors import Bug, EngineError, Halt
-from engine.core.messages import BarClosed, Event, Step
+from engine.core.messages import BarClosed, EquityMarked, Event, Step
 from engine.store.accounts import AccountRow
 from engine.store.connection import explained, path_of, sqlite
 from engine.store.inputs import input_row, is_journaled
@@ -151,14 +151,17 @@ class SqliteJournal:
         for event, step in self._pending:
             number += 1
             facts = step.facts
-            if event.__class__ is BarClosed and len(facts) == 1 and facts[0] is event.bar and not step.commands:
-                # Most bars are alone in their steps: this is the general case for them, spelled out.
+            if event.__class__ is BarClosed and _is_usual(event, step):
+                # A bar alone in its step, or with a mark of the equity: the general case for them, spelled out.
                 row = bar_row(event.bar, number, 0)
+                others = [fact_row(fact, number, 1) for fact in facts[1:]] if len(facts) > 1 else []
                 venue_ts_ns, received_ts_ns = event.venue_ts_ns, event.received_ts_ns
-                hashed = ((number, "BarClosed", venue_ts_ns, received_ts_ns, None), (BARS, row))
+                hashed = [(number, "BarClosed", venue_ts_ns, received_ts_ns, None), (BARS, row), *others]
                 digest = sha256(digest + _encode(hashed)).digest()
                 inputs.append((number, "BarClosed", venue_ts_ns, received_ts_ns, "", bytearray(digest)))
                 (plain_bars if len(row) == PLAIN_BAR_WIDTH else other_bars).append(row)
+                for table, other in others:
+                    self._rows[table].append(other)
             else:
                 row_of_input, rows = step_rows(event, step, number)
                 digest = chained(digest, row_of_input, rows)
@@ -212,6 +215,13 @@ class SqliteJournal:
         self._taken.clear()
         for rows in self._rows:
             rows.clear()
+
+
+def _is_usual(event: BarClosed, step: Step) -> bool:
+    facts = step.facts
+    if step.commands or not facts or facts[0] is not event.bar:
+        return False
+    return len(facts) == 1 or (len(facts) == 2 and facts[1].__class__ is EquityMarked)
 
 
 def _last_step(connection: sqlite.Connection, account: AccountRow) -> tuple[int, bytes]:
