@@ -55,7 +55,13 @@ _MAKES_FUNCTIONS = "engine/core/messages/quick.py"
 _OUTSIDE_CALLS = frozenset({"open", "print", "input", "exec", "eval", "compile", "__import__", "breakpoint"})
 _MODE_WORDS = frozenset({"backtest", "backtests", "backtesting", "paper", "live"})
 
-_MONEY_ROOMS = ("engine/core/execution", "engine/core/ledger", "engine/core/risk", "engine/core/values.py")
+_MONEY_ROOMS = (
+    "engine/core/execution",
+    "engine/core/ledger",
+    "engine/core/pipeline",
+    "engine/core/risk",
+    "engine/core/values.py",
+)
 #: Where market data, which is float, turns into money, which never is. A name here needs its reason.
 _CROSSINGS = {
     "exact": "prints, fills and marks become decimals here",
@@ -63,6 +69,7 @@ _CROSSINGS = {
     "Instrument.quantity": "an order quantity goes to the lot here",
     "_finite": "the two above share it",
     "Ledger.__init__": "the last closes are market data, kept as they came",
+    "_distance": "a strategy's distance, kept unrounded, becomes a decimal here",
     "Ledger.mark": "a close is market data; `exact` turns it into money where a position is valued",
 }
 
