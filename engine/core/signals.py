@@ -51,7 +51,10 @@ class Strategy(Protocol):
         """Return what is wanted after an own fill; usually nothing."""
 
     def on_quote(self, quote: Quote, context: Context) -> Sequence[Signal]:
-        """Return what is wanted after a quote; only called when `wants_quotes` is true."""
+        """Return what is wanted after a quote; only called when `wants_quotes` is true.
+
+        Every quote of the instrument is then journaled, since a restart has to show it again: a large account file.
+        """
 
     def on_timer(self, ts_ns: int, context: Context) -> Sequence[Signal]:
         """Return what is wanted when the minute turns; only called when `wants_timer` is true."""

@@ -148,6 +148,15 @@ def notional(price: Decimal, quantity: Decimal) -> Decimal:
     return cash(_WIDE.multiply(price, quantity))
 
 
+def worst_price(reference_price: Decimal, limit_price: Decimal | None) -> Decimal:
+    """Return the price to reckon a buy at: the last one known, or its limit where that is higher; NaN if neither is."""
+    if limit_price is None:
+        return reference_price
+    if not (reference_price.is_finite() and limit_price.is_finite()):
+        return Decimal("NaN")
+    return max(reference_price, limit_price)
+
+
 def _to_multiple(number: Decimal, unit: Decimal, rounding: str) -> Decimal:
     units = _WIDE.divide(number, unit).to_integral_value(rounding)
     return _WIDE.multiply(units, unit).quantize(unit, context=_WIDE)

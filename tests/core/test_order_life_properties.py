@@ -178,14 +178,21 @@ class Watch:
         return [order for order in self.orders.values() if order.is_open and order.created.leg is not Leg.ENTRY]
 
     def _exits_fit_the_position(self, step: Step) -> None:
-        """I-12, at every exit that the engine decides; linked legs count once, at the larger remainder."""
+        """I-12, at every exit that the engine decides.
+
+        Linked legs count once, at the larger remainder, and share what their pair has left.
+        """
         if not any(isinstance(command, SubmitOrder) and command.side is Side.SELL for command in step.commands):
             return
         by_pair: dict[str, Decimal] = {}
         for order in self.open_exits():
             pair = order.created.link or order.created.client_order_id
             by_pair[pair] = max(by_pair.get(pair, Decimal(0)), order.remaining)
-        assert sum(by_pair.values()) <= self.position
+        left: dict[str, Decimal] = {}
+        for order in self.orders.values():
+            pair = order.created.link or order.created.client_order_id
+            left[pair] = left.get(pair, order.created.quantity) - order.filled
+        assert sum(max(Decimal(0), min(remainder, left[pair])) for pair, remainder in by_pair.items()) <= self.position
 
     def _entries_are_covered(self, step: Step) -> None:
         """I-13: the fill of an entry and its stop, or the way out, are one step."""

@@ -309,3 +309,141 @@ def test_waits_pause_while_the_exchange_is_closed() -> None:
     assert state.to_state == "EXITING"
     # Ten minutes: one before the close, nine after the next open.
     assert state.deadline_ts_ns == OPEN_TS_NS + DAY_NS + 9 * MINUTE_NS
+
+
+def test_the_end_of_a_leg_whose_pair_is_done_is_no_loss_of_protection() -> None:
+    """Target 1 fills and the venue cancels its linked stop: pair 2 goes on as it was."""
+    scenario = bought("40", "60")
+    _, first_stop, first_target, second_stop, second_target = scenario.submitted()
+    for order in scenario.submitted()[1:]:
+        scenario.ack(order)
+    scenario.fill(first_target, "103.00")
+    scenario.cancel(first_stop)
+    assert (scenario.canceled(), len(scenario.submitted())) == ([], 5)
+    assert scenario.pipeline.execution.bracket(1).state is BracketState.PROTECTED
+    scenario.fill(second_target, "103.00")
+    scenario.cancel(second_stop)
+    assert scenario.made(BracketTransitioned)[-1].exit_reason == "target"
+    assert scenario.pipeline.execution.open_brackets() == []
+
+
+def test_the_end_of_a_living_stop_is_a_loss_of_protection() -> None:
+    scenario = bought("40", "60")
+    _, _, first_target, second_stop, second_target = scenario.submitted()
+    for order in scenario.submitted()[1:]:
+        scenario.ack(order)
+    scenario.fill(first_target, "103.00")
+    scenario.cancel(second_stop)
+    assert second_target.client_order_id in scenario.canceled()
+
+
+def test_a_target_that_filled_in_part_leaves_room_for_the_next_stop() -> None:
+    """A venue lowers both linked legs by a part: stop 1 can sell 30, although 40 is written on it."""
+    scenario = bought("40")
+    entry, stop, target = scenario.submitted()
+    scenario.ack(stop)
+    scenario.ack(target)
+    scenario.fill(target, "103.00", "10")
+    assert scenario.pipeline.execution.bracket(1).outstanding() == Decimal(30)
+    scenario.fill(entry, "100.00", "60")
+    assert all(decision.approved for decision in scenario.made(DecisionMade))
+    assert (halts(scenario), scenario.submitted()[3].quantity) == ([], Decimal(60))
+    assert scenario.pipeline.execution.bracket(1).outstanding() == Decimal(90)
+
+
+def test_a_stop_covers_only_what_its_pair_has_left() -> None:
+    """40 is written on stop 1, but its pair can sell only 10 more: the 10 of pair 2 wait for their own stop."""
+    scenario = bought("40", "10")
+    _, first_stop, first_target, second_stop, _ = scenario.submitted()
+    scenario.ack(first_stop)
+    scenario.fill(first_target, "103.00", "30")
+    assert scenario.pipeline.execution.bracket(1).state is BracketState.PROTECTING
+    scenario.ack(second_stop)
+    assert scenario.pipeline.execution.bracket(1).state is BracketState.PROTECTED
+
+
+def leaving(attempts: int) -> Scenario:
+    """Return a scenario that leaves at market and whose first exits expired, so many."""
+    scenario = bought("100", script={1: leave(), 2: leave(), 3: leave()})
+    _, stop, target = scenario.submitted()
+    scenario.bar(1)
+    scenario.cancel(stop)
+    scenario.cancel(target)
+    for _ in range(attempts):
+        scenario.expire(scenario.submitted()[-1])
+    return scenario
+
+
+def test_an_old_exit_that_ends_again_moves_nothing_while_a_newer_one_works() -> None:
+    scenario = leaving(2)
+    scenario.ack(scenario.submitted()[-1])
+    known = len(scenario.facts)
+    scenario.expire(scenario.submitted()[3])
+    assert (scenario.facts[known:], halts(scenario)) == ([], [])
+    assert scenario.pipeline.execution.bracket(1).state is BracketState.EXITING
+
+
+def test_a_stop_that_is_reported_filled_again_moves_nothing() -> None:
+    """The fill of stop 1, told twice, says nothing about pair 2."""
+    scenario = bought("40", "60")
+    for order in scenario.submitted()[1:]:
+        scenario.ack(order)
+    stop = scenario.submitted()[1]
+    scenario.fill(stop, "98.50", execution="y-1")
+    known = len(scenario.facts)
+    scenario.fill(stop, "98.50", execution="y-1")
+    assert (scenario.facts[known:], scenario.canceled()) == ([], [])
+
+
+def test_further_signals_to_leave_send_no_more_exits_than_may_be_attempted() -> None:
+    scenario = leaving(3)
+    reason = "3 market exits ended unfilled (EXPIRED): close the position by hand"
+    assert halts(scenario) == [reason]
+    scenario.bar(2)
+    scenario.wait(600)
+    scenario.bar(3)
+    assert (len(scenario.submitted()), halts(scenario)) == (6, [reason])
+
+
+def test_an_operator_who_wants_out_gets_new_attempts() -> None:
+    scenario = leaving(3)
+    scenario.give(told(scenario, Flatten, reason="out", requested_by="owner"))
+    assert len(scenario.submitted()) == 7
+    scenario.fill(scenario.submitted()[-1], "99.00")
+    assert scenario.pipeline.execution.open_brackets() == []
+
+
+def test_a_limit_above_the_last_price_is_costed_and_reserved_at_the_limit() -> None:
+    """What is approved can be paid even where the whole entry fills at its limit."""
+    limits = Limits(
+        risk_fraction=Decimal(1),
+        max_notional_fraction=Decimal(1),
+        max_position_fraction=Decimal(1),
+        max_gross_exposure_fraction=Decimal(1),
+        max_open_entries_per_instrument=2,
+    )
+    scenario = Scenario({0: enter(limit=104.0), 1: enter(limit=103.0)}, limits=limits)
+    scenario.bar(0)
+    (entry,) = scenario.submitted()
+    assert entry.quantity == Decimal(961)
+    scenario.ack(entry)
+    scenario.bar(1)
+    power = next(result for result in scenario.made(DecisionMade)[1].checks if result.name == "buying_power")
+    assert (power.passed, power.limit) == (False, Decimal(100_000) - 961 * Decimal(104))
+    scenario.fill(entry, "104.00")
+    assert scenario.pipeline.ledger.cash == Decimal(100_000) - 961 * Decimal(104)
+
+
+def test_a_stop_is_not_refused_for_a_leg_that_only_waits_for_its_cancel() -> None:
+    """The entry fills on between the fill of target 1 and the end of stop 1, which its link keeps from selling."""
+    scenario = bought("40")
+    entry, stop, target = scenario.submitted()
+    scenario.ack(stop)
+    scenario.ack(target)
+    scenario.fill(target, "103.00", "30")
+    scenario.fill(entry, "100.00", "30")
+    scenario.fill(target, "103.00", "10")
+    scenario.fill(entry, "100.00", "30")
+    scenario.cancel(stop)
+    assert all(decision.approved for decision in scenario.made(DecisionMade))
+    assert (halts(scenario), scenario.canceled()) == ([], [])

@@ -35,6 +35,8 @@ class Bracket:
     wanted_exit: str = ""
     exit_reason: str = ""
     deadline_ts_ns: int | None = None
+    #: How market exits have ended that left something to sell, since an operator last asked for one.
+    failed_exits: list[OrderState] = field(default_factory=list)
     #: Last price known of the instrument, for the record of market exits.
     reference_price: Decimal = ZERO
     entry: WorkingOrder | None = None
@@ -69,27 +71,45 @@ class Bracket:
         """Return exits that may still fill, of one pair or of all."""
         return [order for order in self.exits if order.is_open and of_pair in (0, order.pair)]
 
-    def outstanding(self) -> Decimal:
-        """Return how much the open exits could still sell; a linked pair counts once, at its larger remainder."""
-        by_pair: dict[int, Decimal] = {}
+    def outstanding(self, *, with_done_pairs: bool = False) -> Decimal:
+        """Return how much the open exits could still sell; a linked pair counts once.
+
+        A pair counts at the larger remainder of its legs, and never above what the pair as a whole has left: the
+        venue lowers both legs by what one of them fills in part. The leg that a done pair has left open counts only
+        where `with_done_pairs` asks for what could be sold if the venue failed to cancel it.
+        """
+        remainders: dict[int, Decimal] = {}
         total = ZERO
         for order in self.exits:
             if order.is_open and order.pair:
-                by_pair[order.pair] = max(by_pair.get(order.pair, ZERO), order.remaining)
+                remainders[order.pair] = max(remainders.get(order.pair, ZERO), order.remaining)
             elif order.is_open:
                 total += order.remaining
-        return sum(by_pair.values(), total)
+        left = self._left_by_pair()
+        for pair, remainder in remainders.items():
+            total += remainder if with_done_pairs and not left[pair] else min(remainder, left[pair])
+        return total
 
     def pair_outstanding(self, pair: int) -> Decimal:
         """Return how much one pair could still sell."""
-        return max((order.remaining for order in self.exits if order.pair == pair and order.is_open), default=ZERO)
+        remainder = max((order.remaining for order in self.exits if order.pair == pair), default=ZERO)
+        return min(remainder, self._left_by_pair().get(pair, ZERO))
+
+    def _left_by_pair(self) -> dict[int, Decimal]:
+        # Both legs of a pair are written for the same quantity, and each fill of either uses it up.
+        left: dict[int, Decimal] = {}
+        for order in self.exits:
+            if order.pair:
+                left[order.pair] = left.get(order.pair, order.quantity) - order.filled
+        return {pair: max(ZERO, quantity) for pair, quantity in left.items()}
 
     def is_covered(self) -> bool:
         """Return whether stops that the venue has acknowledged cover all that is held."""
         covered = ZERO
+        left = self._left_by_pair()
         for order in self.exits:
             if order.leg is Leg.STOP and order.state in _WORKING_STATES and not order.is_leftover:
-                covered += order.remaining
+                covered += min(order.remaining, left[order.pair])
         return covered >= self.held
 
 

@@ -56,6 +56,7 @@ class WorkingOrder:
     order_type: OrderType
     quantity: Decimal
     reference_price: Decimal
+    limit_price: Decimal | None
     pair: int
     state: OrderState = OrderState.NEW
     version: int = 1

@@ -93,6 +93,7 @@ class OrderRegister:
             order_type=request.order_type,
             quantity=request.quantity,
             reference_price=request.reference_price,
+            limit_price=request.limit_price,
             pair=request.pair,
             works_until_ts_ns=self._works_until(request, draft.ts_ns),
         )
@@ -114,9 +115,13 @@ class OrderRegister:
             return self._apply_fill(report, order, draft)
         if isinstance(report, ExecutionBusted):
             return self._apply_bust(report, order, draft)
+        known = (order.venue_order_id, order.deadline_ts_ns, order.unanswered)
         if isinstance(report, OrderAcknowledged):
             order.venue_order_id = report.venue_order_id
         self._transition(order, REPORT_TRIGGERS[type(report)], report, draft)
+        if known != (order.venue_order_id, order.deadline_ts_ns, order.unanswered):
+            # No fact need say this, yet later steps are made of it: a restart has to see the report again.
+            draft.is_kept = True
         return None
 
     def _apply_fill(self, report: OrderFilled, order: WorkingOrder, draft: Draft) -> Execution | None:

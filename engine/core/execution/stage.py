@@ -96,12 +96,13 @@ class ExecutionStage:
     def exits_with(self, request: OrderRequest) -> Decimal:
         """Return how much all working and unknown exits could sell if the request joined them.
 
-        A leg that its closed bracket has left over counts: until the venue says that it is gone, it may sell.
+        For an entry a leg that was left over counts: until the venue says that it is gone, it might sell. A stop
+        does not wait for that, since what was bought is in danger meanwhile.
         """
-        total = sum(
-            (bracket.outstanding() for bracket in self.open_brackets(request.strategy_id, request.instrument_id)), ZERO
-        )
-        if request.leg is Leg.ENTRY:
+        is_entry = request.leg is Leg.ENTRY
+        brackets = self.open_brackets(request.strategy_id, request.instrument_id)
+        total = sum((bracket.outstanding(with_done_pairs=is_entry) for bracket in brackets), ZERO)
+        if is_entry:
             return total
         if not request.pair:
             return total + request.quantity
@@ -175,7 +176,10 @@ class ExecutionStage:
         return self._orders.apply(report, order, draft)
 
     def react(self, order: WorkingOrder, execution: Execution | None, draft: Draft) -> list[Wish]:
-        """Let an order's news move its bracket and return what is wanted next."""
+        """Let an order's news move its bracket and return what is wanted next.
+
+        Not for a repeated report, which brings neither an execution nor another state: it is no news.
+        """
         bracket = self._brackets[order.bracket_id]
         if execution is not None:
             bracket.reference_price = execution.price
@@ -265,26 +269,19 @@ class ExecutionStage:
             # A leg's end can be the last word of a swap in which another leg has sold everything.
             return []
         if order.leg is Leg.EXIT:
-            return self._market_exit_ended(bracket, order, draft)
+            bracket.failed_exits.append(order.state)
+            self._move(bracket, BracketTrigger.EXIT_ENDED, draft)
+            return self._leave(bracket, draft)
         if bracket.wanted_exit:
             return self._leave(bracket, draft)
+        if order.is_leftover:
+            # Its pair is done, so the venue has only tidied up: the stops of other pairs protect what is held.
+            self._note_cover(bracket, draft)
+            return []
         if order.leg is Leg.STOP:
             self._move(bracket, BracketTrigger.PROTECTION_LOST, draft)
             return self.want_exit(bracket, "stop", draft)
         return []
-
-    def _market_exit_ended(self, bracket: Bracket, order: WorkingOrder, draft: Draft) -> list[Wish]:
-        self._move(bracket, BracketTrigger.EXIT_ENDED, draft)
-        attempts = sum(1 for exit_order in bracket.exits if exit_order.leg is Leg.EXIT)
-        if attempts < self._deadlines.exit_attempts:
-            return self._leave(bracket, draft)
-        bracket.deadline_ts_ns = None
-        return [
-            HaltWanted(
-                instrument_id=bracket.instrument_id,
-                reason=f"{attempts} market exits ended unfilled ({order.state}): close the position by hand",
-            )
-        ]
 
     def _busted_execution(
         self, bracket: Bracket, order: WorkingOrder, execution: Execution, draft: Draft
@@ -315,6 +312,9 @@ class ExecutionStage:
             self._cancel(bracket.open_exits(), draft)
             return []
         bracket.wanted_exit = bracket.wanted_exit or reason
+        if reason == "kill":
+            # An operator has looked at it and wants out: that is worth new attempts.
+            bracket.failed_exits.clear()
         if bracket.entry_is_open:
             self.cancel_entry(bracket, draft)
         return self._leave(bracket, draft) if bracket.held > 0 else []
@@ -330,7 +330,12 @@ class ExecutionStage:
             if bracket.state is not BracketState.EXITING:
                 self._move(bracket, BracketTrigger.EXIT_DECIDED, draft)
             return []
-        return [legs.market_exit(bracket, bracket.reference_price)]
+        failed = bracket.failed_exits
+        if not failed or len(failed) < self._deadlines.exit_attempts:
+            return [legs.market_exit(bracket, bracket.reference_price)]
+        bracket.deadline_ts_ns = None
+        reason = f"{len(failed)} market exits ended unfilled ({failed[-1]}): close the position by hand"
+        return [HaltWanted(instrument_id=bracket.instrument_id, reason=reason)]
 
     def cancel_entry(self, bracket: Bracket, draft: Draft) -> None:
         """Ask for the cancel of a working entry; what it has filled stays."""

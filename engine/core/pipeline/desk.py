@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Final
 
 from engine.core.execution.brackets import Bracket
+from engine.core.execution.orders import WorkingOrder
 from engine.core.execution.stage import ExecutionStage, Wish
 from engine.core.ledger import Ledger
 from engine.core.messages import (
@@ -33,6 +34,7 @@ from engine.core.values import (
     StrategyId,
     TimeInForce,
     notional,
+    worst_price,
 )
 
 _LIMIT_PRICE_MAX: Final = Decimal(10**9)
@@ -163,7 +165,7 @@ class Desk:
             session=self._markets[request.instrument_id].sessions.session_at(ts_ns) if is_entry else None,
             equity=ledger.equity,
             cash=ledger.cash,
-            reserved=sum((notional(entry.reference_price, entry.remaining) for entry in entries), ZERO),
+            reserved=sum((_still_costs(entry) for entry in entries), ZERO),
             session_start_equity=self._session_start_equity,
             position=ledger.position(request.strategy_id, request.instrument_id),
             instrument_exposure=ledger.exposure(request.instrument_id) if is_entry else ZERO,
@@ -201,6 +203,10 @@ class Desk:
         """Ask for the cancel of every working entry of a scope; exits stay."""
         for bracket in self.brackets_in_scope(scope):
             self._execution.cancel_entry(bracket, draft)
+
+
+def _still_costs(entry: WorkingOrder) -> Decimal:
+    return notional(worst_price(entry.reference_price, entry.limit_price), entry.remaining)
 
 
 def _limit_price(signal: Signal, instrument: Instrument) -> Decimal | None:

@@ -238,6 +238,8 @@ class Pipeline:
     def _show_quote(self, quote: Quote, draft: Draft) -> None:
         market = self._markets[quote.instrument_id]
         for binding, strategy, context in market.quote_bindings:
+            # What a strategy has seen changes it, so the step is kept even where it yields nothing.
+            draft.is_kept = True
             self._take(market, binding, strategy.on_quote(quote, context), draft)
 
     def _new_builder(self, instrument_id: InstrumentId, ts_ns: int) -> BarBuilder:
@@ -249,6 +251,8 @@ class Pipeline:
         if market.last_start_ts_ns >= 0:
             builder.start_from(market.last_start_ts_ns + MINUTE_NS)
         self._builders[instrument_id] = builder
+        # Minutes of several instruments end in the order of the settings: who prints first differs after a restart.
+        self._builders = {key: self._builders[key] for key in self._markets if key in self._builders}
         self.now_ts_ns = max(self.now_ts_ns, ts_ns)
         self._set_wake()
         return builder
@@ -343,10 +347,12 @@ class Pipeline:
         if order is None:
             self.desk.halt(ACCOUNT, f"the venue reports order {report.client_order_id}, which is not ours", draft)
             return draft.seal()
+        state_before = order.state
         execution = self.execution.apply(report, order, draft)
         if execution is not None:
             self._book(order, execution, draft)
-        self.desk.fulfil(self.execution.react(order, execution, draft), draft)
+        if execution is not None or order.state is not state_before:
+            self.desk.fulfil(self.execution.react(order, execution, draft), draft)
         self.desk.refresh_context(self.execution.bracket(order.bracket_id))
         if execution is not None and isinstance(report, OrderFilled):
             self._tell_strategies(report, order, draft)

@@ -14,7 +14,7 @@ from typing import Final
 from engine.core.messages import CheckResult, OrderRequest, TradingState
 from engine.core.messages.quick import quick_init
 from engine.core.risk.limits import Limits
-from engine.core.values import Instrument, Leg, OrderType, Session, Side, notional
+from engine.core.values import Instrument, Leg, OrderType, Session, Side, notional, worst_price
 
 
 @quick_init
@@ -91,7 +91,7 @@ def _missing(number: int) -> CheckResult:
 
 def _cost(request: OrderRequest) -> Decimal | None:
     # None where an input is not a number: a comparison with NaN is an error, and must become a refusal.
-    price, quantity = request.reference_price, request.quantity
+    price, quantity = worst_price(request.reference_price, request.limit_price), request.quantity
     return notional(price, quantity) if price.is_finite() and quantity.is_finite() else None
 
 
@@ -196,7 +196,7 @@ def max_order_quantity(situation: Situation, limits: Limits) -> CheckResult:
 
 
 def max_order_notional(situation: Situation, limits: Limits) -> CheckResult:
-    """Check 8: the value of one order at its reference price."""
+    """Check 8: the value of one order, at the last price or its limit, whichever is higher."""
     if situation.request.leg is not Leg.ENTRY:
         return _NOT_FOR_EXITS[8]
     value = _cost(situation.request)

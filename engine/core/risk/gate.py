@@ -9,7 +9,7 @@ from typing import Final, TypeGuard
 from engine.core.messages import Approved, DecisionMade, Draft, OrderRequest
 from engine.core.risk.checks import CHECKS, Situation
 from engine.core.risk.limits import Limits
-from engine.core.values import ZERO, Instrument, InstrumentId, Leg, Side, StrategyId
+from engine.core.values import ZERO, Instrument, InstrumentId, Leg, Side, StrategyId, worst_price
 
 _SameEntry = tuple[StrategyId, InstrumentId, Side, Decimal, Decimal | None]
 
@@ -28,10 +28,11 @@ class RiskGate:
     def size(self, request: OrderRequest, instrument: Instrument, equity: Decimal) -> OrderRequest:
         """Return an entry with its quantity: what the stop may lose, and what the position may be worth.
 
-        floor(min(risk_fraction x equity / stop distance, max_notional_fraction x equity / price)), in lots; 0 where
-        that is less than one lot or an input is missing, which the checks then refuse.
+        floor(min(risk_fraction x equity / stop distance, max_notional_fraction x equity / price)), in lots, where the
+        price is the last one, or the limit if that is higher; 0 where that is less than one lot or an input is
+        missing, which the checks then refuse.
         """
-        distance, price = request.stop_distance, request.reference_price
+        distance, price = request.stop_distance, worst_price(request.reference_price, request.limit_price)
         if request.leg is not Leg.ENTRY:
             return request
         if not (_is_positive(distance) and _is_positive(price) and _is_positive(equity)):
