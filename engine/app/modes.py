@@ -73,6 +73,8 @@ class RunSpec:
     limit_fills_on_touch: bool = False
     prints_from: PrintSource = PrintSource.TICKS
     exit_style: ExitStyle = ExitStyle.BOTH_LEGS
+    #: Market time until an order or a cancel reaches the simulated venue.
+    latency_ns: int = 0
 
     def __post_init__(self) -> None:
         """Refuse an unknown fee schedule and an absurd slippage before anything is written."""
@@ -88,6 +90,19 @@ class RunSpec:
         """Return the strategy's parameters by name."""
         return asdict(self.strategy.parameters)
 
+    @property
+    def settings(self) -> dict[str, object]:
+        """Return how orders are simulated, by name: texts and flags only."""
+        return {
+            "fees": self.fees,
+            "slippage_bps": f"{self.slippage_bps.normalize():f}",
+            "limit_fills_on_touch": self.limit_fills_on_touch,
+            "cash": f"{self.cash.normalize():f}",
+            "prints_from": self.prints_from.value,
+            "exit_style": self.exit_style.value,
+            "latency_ns": str(self.latency_ns),
+        }
+
     def text(self) -> str:
         """Return what decides the run, as one line: the same line is the same run."""
         parts: list[object] = [
@@ -102,6 +117,7 @@ class RunSpec:
             self.limit_fills_on_touch,
             self.prints_from.value,
             self.exit_style.value,
+            self.latency_ns,
         ]
         return "|".join(map(str, parts))
 
@@ -141,6 +157,9 @@ def make_venue(spec: RunSpec, book: PaperBook | None = None) -> PaperVenue:
             opening_cash=spec.cash,
             rules=spec.match_rules(),
             fees=fee_schedule(spec.fees),
+            submit_latency_ns=spec.latency_ns,
+            cancel_latency_ns=spec.latency_ns,
+            prints_expected=spec.prints_from is PrintSource.TICKS,
         ),
         book=book,
     )
@@ -171,6 +190,7 @@ def register(connection: sqlite.Connection, account: AccountRow, spec: RunSpec, 
         risk_hash=spec.risk.sha256,
         data_fingerprint=spec.feed.fingerprint,
         exit_style=spec.exit_style.value,
+        settings=spec.settings,
         started_ts_ns=ts_ns,
     )
 

@@ -119,11 +119,15 @@ def round_trips(connection: sqlite.Connection, account_id: int) -> list[RoundTri
     ):
         fills.setdefault(row[0], []).append(row)
     closed = connection.execute(
-        "SELECT bracket_id, exit_reason FROM bracket_events WHERE account_id = ? AND to_state = 'CLOSED' "
-        "AND from_state <> 'CLOSED' ORDER BY id",
+        # A busted exit opens a bracket again: it counts once, as its last end left it. SQLite takes the bare column
+        # from the row that holds the maximum.
+        "SELECT event.bracket_id, event.exit_reason, max(event.id) AS last FROM bracket_events AS event "
+        "JOIN brackets AS bracket ON bracket.id = event.bracket_id "
+        "WHERE event.account_id = ? AND bracket.state = 'CLOSED' AND event.to_state = 'CLOSED' "
+        "AND event.from_state <> 'CLOSED' GROUP BY event.bracket_id ORDER BY last",
         (account_id,),
     )
-    return [_round_trip(fills[bracket_id], reason) for bracket_id, reason in closed if bracket_id in fills]
+    return [_round_trip(fills[bracket_id], reason) for bracket_id, reason, _ in closed if bracket_id in fills]
 
 
 def _round_trip(rows: Sequence[tuple[Any, ...]], reason: str) -> RoundTrip:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -140,6 +141,8 @@ class RiskSettings:
     path: Path
     #: SHA-256 of the file's bytes, hexadecimal.
     sha256: str
+    #: Every setting by its dotted key in the file, defaults included.
+    keys: tuple[tuple[str, object], ...]
 
 
 def load_risk(path: Path | None = None) -> RiskSettings:
@@ -160,7 +163,16 @@ def load_risk(path: Path | None = None) -> RiskSettings:
         deadlines=parsed.waiting(),
         path=chosen,
         sha256=hashlib.sha256(content).hexdigest(),
+        keys=tuple(_dotted(parsed)),
     )
+
+
+def _dotted(section: BaseModel, prefix: str = "") -> Iterator[tuple[str, object]]:
+    for name, value in section:
+        if isinstance(value, BaseModel):
+            yield from _dotted(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
 
 
 def _default_path() -> Path:

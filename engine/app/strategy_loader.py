@@ -6,14 +6,16 @@ import importlib
 import inspect
 import pkgutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
+from traceback import walk_tb
 from types import ModuleType
 from typing import Final, cast
 
-from engine.core.errors import BadInput
+from engine.core.errors import BadInput, EngineError
 from engine.core.signals import Strategy
 from engine.rules import NoParameters, Parameters, parameters_from_text
 
@@ -56,8 +58,29 @@ def load_strategy(import_string: str, parameters: Mapping[str, str]) -> LoadedSt
         strategy_type=strategy_type,
         parameters=parameters_from_text(parameters_type, parameters),
     )
-    loaded()
+    with blaming(loaded):
+        loaded()
     return loaded
+
+
+@contextmanager
+def blaming(strategy: LoadedStrategy) -> Iterator[None]:
+    """Raise BadInput that names the strategy and its line for an error that came out of the strategy's own module."""
+    try:
+        yield
+    except EngineError:
+        raise
+    except Exception as error:
+        own = [
+            (Path(frame.f_code.co_filename).name, line)
+            for frame, line in walk_tb(error.__traceback__)
+            if frame.f_globals.get("__name__") == strategy.strategy_type.__module__
+        ]
+        if not own:
+            raise
+        file, line = own[-1]
+        what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        raise BadInput(f"The strategy {strategy.name} failed ({what}, {file} line {line}): mend it.") from error
 
 
 def strategy_names() -> list[str]:

@@ -8,12 +8,14 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
+from uuid import uuid4
 
 from engine.app.loop import EngineLoop, Observer
 from engine.app.modes import RunSpec, make_pipeline, make_venue, opening, paper_namespace, register
 from engine.app.recovery import restore
 from engine.core.errors import BadInput
 from engine.core.execution.order_table import OrderState
+from engine.core.execution.orders import WorkingOrder
 from engine.core.messages import (
     BarClosed,
     CancelOrder,
@@ -23,9 +25,10 @@ from engine.core.messages import (
     Step,
     SubmitOrder,
     TimeAdvanced,
+    TradingState,
 )
 from engine.core.pipeline import Pipeline
-from engine.core.values import ClientOrderId
+from engine.core.values import ClientOrderId, Leg
 from engine.ports import Clock
 from engine.store.accounts import AccountRow, find_account, finish_run, open_account, pending_requests
 from engine.store.connection import EngineLock, open_writer, sqlite
@@ -107,9 +110,12 @@ class TradingAccount:
         self._journal = SqliteJournal(self._connection, self.account)
         self.recovered_steps = self._journal.step_count
         book = stack.enter_context(PaperBook(book_path(self.database)))
+        self._check_same_venue(book)
         self.venue = make_venue(spec, book)
         self.loop = EngineLoop(self.pipeline, self.venue, self._journal, is_durable=True, observer=self._observer)
         self._run_id = register(self._connection, self.account, spec, RunKind.PAPER, now_ts_ns)
+        # What an operator asked for meanwhile comes before anything that leaves for the venue again.
+        self._take_requests()
         self._reconcile(submitted)
 
     def _account(self, now_ts_ns: int) -> AccountRow:
@@ -121,27 +127,53 @@ class TradingAccount:
                     f"The database {self.database} holds the run {others[0]}: name another file with --db for trading."
                 )
             return open_account(
-                self._connection, ACCOUNT_NAME, namespace=paper_namespace(self.spec), opened_ts_ns=now_ts_ns
+                self._connection,
+                ACCOUNT_NAME,
+                namespace=paper_namespace(self.spec),
+                opened_ts_ns=now_ts_ns,
+                # Never journaled: it only tells whose file a venue's file is.
+                venue_nonce=uuid4().hex,
             )
         self._check_same_data(known)
         return known
 
     def _check_same_data(self, account: AccountRow) -> None:
         row = self._connection.execute(
-            "SELECT data_fingerprint, strategy, risk_hash, parameters FROM runs WHERE account_id = ? "
+            "SELECT data_fingerprint, strategy, risk_hash, parameters, settings FROM runs WHERE account_id = ? "
             "ORDER BY id DESC LIMIT 1",
             (account.account_id,),
         ).fetchone()
+        if row is None:
+            return
         spec = self.spec
-        wanted = (spec.feed.fingerprint, spec.strategy.import_string, spec.risk.sha256, spec.parameters)
-        known = wanted if row is None else (*row[:3], json.loads(row[3]))
-        names = ("market data", "strategy", "risk file", "parameters")
-        for what, was, now in zip(names, known, wanted, strict=True):
-            if was != now:
+        wanted: dict[str, object] = {
+            "market data": spec.feed.fingerprint,
+            "strategy": spec.strategy.import_string,
+            "risk file": spec.risk.sha256,
+            "parameters": spec.parameters,
+            **spec.settings,
+        }
+        known = dict(zip(wanted, (*row[:3], json.loads(row[3])), strict=False)) | json.loads(row[4])
+        for name, now in wanted.items():
+            if known.get(name) != now:
+                what = name.replace("_", " ")
                 raise BadInput(
                     f"The database {self.database} holds a run with other {what}: go on with the same, or name another "
                     "file with --db."
                 )
+
+    def _check_same_venue(self, book: PaperBook) -> None:
+        # One without the other would trade on shares, cash and orders of another past.
+        reached = self._connection.execute(
+            "SELECT 1 FROM order_events WHERE account_id = ? AND source = 'venue' "
+            "AND to_state IN ('ACK', 'PARTIAL', 'FILLED', 'CANCELED', 'EXPIRED') LIMIT 1",
+            (self.account.account_id,),
+        ).fetchone()
+        if (reached and book.is_empty) or not book.bind(self.account.venue_nonce or ""):
+            raise BadInput(
+                f"The database {self.database} and the paper venue's file {book.path} do not belong together (one was "
+                "removed or replaced): put back the missing one, or move both away to begin anew."
+            )
 
     def _reconcile(self, submitted: dict[ClientOrderId, SubmitOrder]) -> None:
         # Before anything new: an order without an answer is handed over again, with the same id and payload (the
@@ -150,7 +182,7 @@ class TradingAccount:
         now_ts_ns = self.pipeline.now_ts_ns
         for order in self.pipeline.execution.open_orders():
             identity = order.client_order_id
-            if order.state in _UNANSWERED:
+            if order.state in _UNANSWERED and not self._is_held_back(order):
                 self.venue.send(submitted[identity])
             else:
                 self.venue.send(QueryOrder(client_order_id=identity, decided_ts_ns=now_ts_ns))
@@ -158,6 +190,14 @@ class TradingAccount:
                 self.venue.send(CancelOrder(client_order_id=identity, decided_ts_ns=now_ts_ns))
         self.loop.settle()
         self.loop.commit()
+
+    def _is_held_back(self, order: WorkingOrder) -> bool:
+        # An entry that nobody wants any more, or that may not be made now: asked about, so that it ends if it never
+        # left. An order that protects or closes is sent again whatever the state.
+        if order.leg is not Leg.ENTRY:
+            return False
+        state = self.pipeline.desk.trading_states.effective(order.strategy_id, order.instrument_id)
+        return order.cancel_requested or state is not TradingState.ACTIVE
 
     # --- working -------------------------------------------------------------------------------------------
 
@@ -204,6 +244,9 @@ class TradingAccount:
             yield event
 
     def _take_requests(self) -> None:
+        # The first step of an account is its funding.
+        if not self._journal.step_count:
+            return
         for request in pending_requests(self._connection, self.account.account_id):
             event = request.event(self.pipeline.now_ts_ns)
             self.take(event, request.request_id)

@@ -31,6 +31,8 @@ class AccountRow:
     id_offset: int
     #: Makes client order ids.
     namespace: UUID
+    #: What the simulated venue's own file has to hold too; None for an account whose venue keeps no file.
+    venue_nonce: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,9 +70,12 @@ _EVENTS: Final[dict[RequestKind, type[Pause | Resume | Kill | Flatten]]] = {
 def list_accounts(connection: sqlite.Connection) -> list[AccountRow]:
     """Return all accounts of a database, oldest first."""
     table = schema.accounts.c
-    rows = fetch(connection, select(table.id, table.name, table.id_offset, table.namespace).order_by(table.id))
+    columns = (table.id, table.name, table.id_offset, table.namespace, table.venue_nonce)
     return [
-        AccountRow(account_id=AccountId(row[0]), name=row[1], id_offset=row[2], namespace=UUID(row[3])) for row in rows
+        AccountRow(
+            account_id=AccountId(row[0]), name=row[1], id_offset=row[2], namespace=UUID(row[3]), venue_nonce=row[4]
+        )
+        for row in fetch(connection, select(*columns).order_by(table.id))
     ]
 
 
@@ -79,8 +84,10 @@ def find_account(connection: sqlite.Connection, name: str) -> AccountRow | None:
     return next((account for account in list_accounts(connection) if account.name == name), None)
 
 
-def open_account(connection: sqlite.Connection, name: str, *, namespace: UUID, opened_ts_ns: int) -> AccountRow:
-    """Return the account of a name; make it, with the namespace and the moment, when it is new.
+def open_account(
+    connection: sqlite.Connection, name: str, *, namespace: UUID, opened_ts_ns: int, venue_nonce: str | None = None
+) -> AccountRow:
+    """Return the account of a name; make it, with the namespace, the moment and the nonce, when it is new.
 
     An account that exists keeps its own namespace: the same intent has to be the same order for ever.
     """
@@ -90,9 +97,12 @@ def open_account(connection: sqlite.Connection, name: str, *, namespace: UUID, o
             return known
         number = int(fetch(connection, select(func.coalesce(func.max(schema.accounts.c.id), 0) + 1))[0][0])
         id_offset = (number - 1) * schema.IDS_PER_ACCOUNT
-        row = {"id": number, "name": name, "namespace": str(namespace), "id_offset": id_offset}
-        execute(connection, insert(schema.accounts).values(**row, opened_ts_ns=opened_ts_ns))
-    return AccountRow(account_id=AccountId(number), name=name, id_offset=id_offset, namespace=namespace)
+        row = {"id": number, "name": name, "namespace": str(namespace), "venue_nonce": venue_nonce}
+        moments = {"id_offset": id_offset, "opened_ts_ns": opened_ts_ns}
+        execute(connection, insert(schema.accounts).values(**row, **moments))
+    return AccountRow(
+        account_id=AccountId(number), name=name, id_offset=id_offset, namespace=namespace, venue_nonce=venue_nonce
+    )
 
 
 def register_instruments(
@@ -176,9 +186,13 @@ def start_run(
     risk_hash: str,
     data_fingerprint: str,
     exit_style: str,
+    settings: Mapping[str, Any],
     started_ts_ns: int,
 ) -> int:
-    """Write that a run starts and return its number; runs of the account left `running` were interrupted."""
+    """Write that a run starts and return its number; runs of the account left `running` were interrupted.
+
+    `settings` is what else decides the run, by name: fees, slippage, opening cash.
+    """
     table = schema.runs
     with transaction(connection):
         stale = update(table).where(table.c.account_id == account_id, table.c.status == RunStatus.RUNNING.value)
@@ -194,6 +208,7 @@ def start_run(
                 risk_hash=risk_hash,
                 data_fingerprint=data_fingerprint,
                 exit_style=exit_style,
+                settings=_encode(settings).decode(),
                 started_ts_ns=started_ts_ns,
             ),
         )
@@ -201,13 +216,19 @@ def start_run(
 
 
 def finish_run(connection: sqlite.Connection, run_id: int, *, status: RunStatus, finished_ts_ns: int) -> None:
-    """Write how a run ended."""
-    table = schema.runs
+    """Write how a run ended, and where its journal did: a check finds by it that steps were cut off."""
+    table, account, journal = schema.runs, schema.accounts.c, schema.inputs.c
     with transaction(connection):
-        execute(
+        last = fetch(
             connection,
-            update(table).where(table.c.id == run_id).values(status=status.value, finished_ts_ns=finished_ts_ns),
+            select(journal.id - account.id_offset, journal.hash)
+            .where(table.c.id == run_id, account.id == table.c.account_id, journal.account_id == account.id)
+            .order_by(journal.id.desc())
+            .limit(1),
         )
+        step, digest = last[0] if last else (0, None)
+        changed = {"status": status.value, "finished_ts_ns": finished_ts_ns, "final_step": step, "final_hash": digest}
+        execute(connection, update(table).where(table.c.id == run_id).values(**changed))
 
 
 def post_request(connection: sqlite.Connection, account_id: int, request: OperatorCommand) -> int:

@@ -19,6 +19,7 @@ from engine.store.findings import Finding
 from engine.store.migrate import open_current_reader
 from engine.store.rows import BARS, INPUTS, LAYOUTS, UNHASHED, Row, shortened
 from engine.store.statements import SHIFTED
+from engine.store.triggers import trigger_statements
 from engine.store.writer import GENESIS, chained
 
 #: Tables whose rows within a step stand in this column's order; the others stand in the order of their ids.
@@ -57,7 +58,7 @@ def check_database(path: Path | str) -> CheckReport:
             # A damaged page may hold anything: what is read from it proves nothing.
             if findings:
                 return _report(path, findings=findings, steps=0, hashes={})
-            findings += _check_references(connection)
+            findings += [*_check_references(connection), *_check_triggers(connection)]
             steps, hashes = 0, {}
             for account in list_accounts(connection):
                 count, digest, found = _check_journal(connection, account)
@@ -74,7 +75,8 @@ def _report(path: Path | str, *, findings: list[Finding], steps: int, hashes: di
     if not any(finding.check == "integrity" for finding in findings):
         checked += [
             "references between rows (foreign keys)",
-            f"journal of {len(hashes)} accounts, {steps} steps (hash chain)",
+            "triggers that keep rows as they were written",
+            f"journal of {len(hashes)} accounts, {steps} steps (hash chain, and its end as each run noted it)",
             "orders, brackets, positions, cash and equity (computed again from events and trades)",
         ]
     return CheckReport(
@@ -98,10 +100,24 @@ def _check_references(connection: sqlite.Connection) -> list[Finding]:
     ]
 
 
+def _check_triggers(connection: sqlite.Connection) -> list[Finding]:
+    # Without them rows can be changed in silence; they are compared as text, apart from white space.
+    present = {
+        " ".join(text.split())
+        for (text,) in connection.execute("SELECT sql FROM sqlite_schema WHERE type = 'trigger' AND sql IS NOT NULL")
+    }
+    return [
+        Finding(check="triggers", message=f"the trigger {name} is missing or another: rows it keeps may be changed")
+        for name, text in ((text.split()[2], " ".join(text.split())) for text in trigger_statements())
+        if text not in present
+    ]
+
+
 def _check_journal(connection: sqlite.Connection, account: AccountRow) -> tuple[int, bytes, list[Finding]]:
     # The stored hash of each step seeds the next, so that one changed row is found at its own step only.
     digest, last, findings = GENESIS, 0, []
     rows_of = _StepRows(connection, account)
+    ends = _noted_ends(connection, account)
     for row_of_input, stored in _inputs(connection, account):
         number = int(row_of_input[0])
         if number != last + 1:
@@ -114,11 +130,39 @@ def _check_journal(connection: sqlite.Connection, account: AccountRow) -> tuple[
             expected = stored
         if expected != stored:
             findings.append(_found(account, number, f"step {number} does not match its hash: a row of it was changed"))
+        if ends.pop(number, stored) != stored:
+            findings.append(_found(account, number, f"step {number} has not the hash that a run noted at its end"))
         digest, last = stored, number
+    findings += [
+        _found(account, step, f"a run ended with step {step} and the journal ends with step {last}: steps were cut off")
+        for step in ends
+    ]
+    findings += _added_after(connection, account, last)
     findings += [
         _found(account, step, f"{table} has a row of step {step}, which is not there") for step, table in rows_of.left()
     ]
     return last, digest, findings
+
+
+def _noted_ends(connection: sqlite.Connection, account: AccountRow) -> dict[int, bytes]:
+    # Number of the last step -> its hash, as each run of the account that came to its end wrote them.
+    return dict(
+        connection.execute(
+            "SELECT final_step, final_hash FROM runs WHERE account_id = ? AND final_step > 0 ORDER BY id",
+            (account.account_id,),
+        ).fetchall()
+    )
+
+
+def _added_after(connection: sqlite.Connection, account: AccountRow, last: int) -> list[Finding]:
+    newest = connection.execute(
+        "SELECT final_step FROM runs WHERE account_id = ? ORDER BY id DESC LIMIT 1", (account.account_id,)
+    ).fetchone()
+    if newest is None or newest[0] is None or last <= newest[0]:
+        return []
+    return [
+        _found(account, newest[0] + 1, f"the last run ended with step {newest[0]} and steps follow: no run made them")
+    ]
 
 
 def _found(account: AccountRow, step: int, message: str) -> Finding:

@@ -93,6 +93,7 @@ accounts = _table(
     _id(),
     text("name"),
     text("namespace"),
+    text("venue_nonce", optional=True),
     whole("id_offset"),
     *moment("opened_ts_ns", twin="opened_timestamp"),
     UniqueConstraint("name"),
@@ -110,8 +111,11 @@ runs = _table(
     text("risk_hash"),
     text("data_fingerprint"),
     _word("exit_style", "exit_styles"),
+    text("settings"),
     *moment("started_ts_ns", twin="started_timestamp"),
     *moment("finished_ts_ns", twin="finished_timestamp", optional=True),
+    whole("final_step", optional=True),
+    Column("final_hash", BYTES),
 )
 
 instruments = _table(

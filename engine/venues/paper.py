@@ -72,6 +72,7 @@ class PaperVenue:
         self._lanes = self._desk.lanes
         self._busy = self._desk.busy
         self._rules = settings.rules
+        self._prints_expected = settings.prints_expected
 
     @property
     def cash(self) -> Decimal:
@@ -194,7 +195,7 @@ class PaperVenue:
                 bid=event.bid,
                 ask=event.ask,
                 ts_ns=event.received_ts_ns,
-                stops_trigger=not state.has_prints,
+                stops_trigger=not (self._prints_expected or state.has_prints),
                 rules=self._rules,
                 instrument=lane.instrument,
             )

@@ -40,6 +40,7 @@ CREATE TABLE lanes (instrument_id INTEGER PRIMARY KEY, body TEXT NOT NULL) STRIC
 CREATE TABLE account (
     one INTEGER PRIMARY KEY CHECK (one = 1), version INTEGER NOT NULL, body TEXT NOT NULL
 ) STRICT;
+CREATE TABLE owner (one INTEGER PRIMARY KEY CHECK (one = 1), nonce TEXT NOT NULL) STRICT;
 """
 
 _REPORTS: Final[dict[str, type[StoredReport]]] = {
@@ -88,6 +89,24 @@ class PaperBook:
     def close(self) -> None:
         """Close the file; what was written stays."""
         self._connection.close()
+
+    @property
+    def is_empty(self) -> bool:
+        """Return whether no change was ever written: the venue has taken no order."""
+        return self._connection.execute("SELECT 1 FROM account").fetchone() is None
+
+    def bind(self, nonce: str) -> bool:
+        """Make an empty book that belongs to nobody the nonce's own, and return whether it belongs to the nonce.
+
+        Raises Halt when the book cannot be written.
+        """
+        run = self._connection.execute
+        try:
+            if self.is_empty:
+                run("INSERT OR IGNORE INTO owner VALUES (1, ?)", (nonce,))
+            return bool(run("SELECT nonce FROM owner").fetchone() == (nonce,))
+        except sqlite.Error as error:
+            raise Halt(f"The paper book {self.path} cannot be bound ({error}): free the file and restart.") from error
 
     def load(self) -> BookContents:
         """Return all that the file holds."""

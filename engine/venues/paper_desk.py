@@ -64,6 +64,8 @@ class PaperSettings:
     opening_cash: Decimal
     rules: MatchRules = field(default_factory=MatchRules)
     fees: FeeSchedule = field(default_factory=NoFees)
+    #: Whether the run has prints: stops then wait for one. Otherwise quotes trigger them until a print is seen.
+    prints_expected: bool = False
     #: From a decision to its effect at the venue, ns.
     submit_latency_ns: int = 0
     cancel_latency_ns: int = 0

@@ -37,6 +37,8 @@ MARKET_AGE_NS: Final = MINUTE_NS
 OPEN_DONE: Final = "open"
 REST_DONE: Final = "rest"
 TAPE: Final = "tape"
+# Marks of no event: what comes at the moment of such a cursor comes after it.
+_PHASES: Final = frozenset({"", OPEN_DONE, REST_DONE, TAPE})
 
 NEVER: Final = 2**63 - 1
 
@@ -142,7 +144,7 @@ class Lane:
         self.session_open_ts_ns = self.session_close_ts_ns = 0
         self.saved_mark = state.cursor_mark
         self.last_event: Tick | Quote | None = None
-        #: True after a restart until the first event beyond the cursor.
+        #: True after a restart until the event at the cursor, or the first one beyond it.
         self.catching_up = state.cursor_ts_ns >= 0
 
     def is_busy(self) -> bool:
@@ -174,12 +176,19 @@ class Lane:
         )
 
     def has_passed(self, event: Tick | Quote) -> bool:
-        """Return whether a former process matched a tick or quote: only a restart shows one again."""
-        if not self.catching_up:
+        """Return whether a former process matched a tick or quote: only a restart shows one again.
+
+        Of several events of the cursor's moment those up to and with the marked one have passed.
+        """
+        state = self.state
+        if not self.catching_up or event.received_ts_ns > state.cursor_ts_ns:
             return False
-        if event.received_ts_ns == self.state.cursor_ts_ns:
-            return fingerprint(event) == self.state.cursor_mark
-        return event.received_ts_ns < self.state.cursor_ts_ns
+        if event.received_ts_ns < state.cursor_ts_ns:
+            return True
+        if fingerprint(event) == state.cursor_mark:
+            self.catching_up = False
+            return True
+        return state.cursor_mark not in _PHASES
 
     def in_session(self, ts_ns: int) -> bool:
         """Return whether the moment is inside a regular session."""

@@ -117,7 +117,7 @@ def _exists(table: str, columns: str, other: str) -> str:
 TABLES: dict[str, tuple[str, str]] = {
     "accounts": (
         f"""
-        {whole("id")}, {text("name", "namespace")}, {whole("id_offset")},
+        {whole("id")}, {text("name", "namespace")}, venue_nonce TEXT, {whole("id_offset")},
         {moment("opened_ts_ns", "opened_timestamp")}, {key("accounts")}, {once("accounts", "name")},
         {once("accounts", "id_offset")}
         """,
@@ -126,9 +126,9 @@ TABLES: dict[str, tuple[str, str]] = {
     "runs": (
         f"""
         {whole("id", "account_id")},
-        {text("kind", "status", "strategy", "parameters", "risk_hash", "data_fingerprint", "exit_style")},
+        {text("kind", "status", "strategy", "parameters", "risk_hash", "data_fingerprint", "exit_style", "settings")},
         {moment("started_ts_ns", "started_timestamp")}, {moment("finished_ts_ns", "finished_timestamp", "")},
-        {key("runs")},
+        final_step INTEGER, final_hash BLOB, {key("runs")},
         {exists("runs", "account_id accounts", "kind run_kinds", "status run_statuses", "exit_style exit_styles")}
         """,
         "STRICT",

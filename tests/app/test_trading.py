@@ -12,7 +12,7 @@ from engine.app.modes import RunSpec
 from engine.app.operators import is_engine_running, post, wait_until_taken
 from engine.app.settings import load_risk
 from engine.app.strategy_loader import load_strategy
-from engine.app.trading import TradingAccount
+from engine.app.trading import TradingAccount, book_path
 from engine.core.bars import PrintSource
 from engine.core.errors import BadInput, Halt, Retry
 from engine.core.messages import Event, Flatten, Kill, MarketEvent, Pause, Resume, Step
@@ -136,6 +136,176 @@ def test_killed_at_every_step_of_a_round_trip(uninterrupted: Path, tmp_path: Pat
         trade(spec, database)
         assert rows(database, TRADES) == rows(uninterrupted, TRADES)
         assert rows(database, HASH) == rows(uninterrupted, HASH)
+
+
+@dataclass
+class Countdown:
+    """Kill at the n-th time that a point is reached."""
+
+    point: str
+    left: int
+
+    def reach(self, point: str) -> None:
+        if point == self.point:
+            self.left -= 1
+            if self.left == 0:
+                raise Killed
+
+
+@dataclass
+class Mined:
+    """Stands before a venue or a journal, hands every call on, and counts before and after those that matter."""
+
+    inner: Any
+    countdown: Countdown
+    counts: Callable[[], bool] = field(default=lambda: True)
+
+    def __getattr__(self, name: str) -> Any:
+        attribute = getattr(self.inner, name)
+        if name not in {"send", "drain", "observe_open", "observe_rest", "commit"}:
+            return attribute
+
+        def call(*arguments: Any) -> Any:
+            if self.counts():
+                self.countdown.reach(f"before {name}")
+            result = attribute(*arguments)
+            if self.counts() and (name != "drain" or result):
+                self.countdown.reach(f"after {name}")
+            return result
+
+        return call
+
+
+def trade_mined(spec: RunSpec, database: Path, countdown: Countdown) -> None:
+    with TradingAccount(spec, database, ManualClock()) as account:
+        loop: Any = account.loop
+        account.venue = loop._venue = Mined(account.venue, countdown)  # type: ignore[assignment]
+        is_busy = account.pipeline.execution.open_orders
+        loop._journal = Mined(loop._journal, countdown, lambda: bool(is_busy()))
+        account.run(until_ts_ns=None, pace=always)
+        account.finish(is_complete=True)
+
+
+@pytest.mark.parametrize(
+    ("point", "every"),
+    [
+        ("before send", 1),
+        ("after send", 2),
+        ("after drain", 2),
+        ("after observe_open", 5),
+        ("before observe_rest", 7),
+        ("after observe_rest", 9),
+        ("before commit", 11),
+        ("after commit", 13),
+    ],
+)
+def test_killed_around_the_venue_and_the_commit_it_trades_the_same(
+    uninterrupted: Path, tmp_path: Path, point: str, every: int
+) -> None:
+    """I-18: between a commit and the send, inside the venue, and before a commit nothing is doubled or lost."""
+    database = tmp_path / "paper.sqlite"
+    spec = spec_of(SyntheticFeed(seed=4, sessions=2, symbols=("ALFA", "BETA")))
+    kills = 0
+    while kills < 12:
+        try:
+            trade_mined(spec, database, Countdown(point, every))
+            break
+        except Killed:
+            kills += 1
+    else:
+        trade(spec, database)
+    assert kills >= 3
+    assert rows(database, TRADES) == rows(uninterrupted, TRADES)
+    assert rows(database, TRIPS) == rows(uninterrupted, TRIPS)
+    assert check_database(database).is_sound
+
+
+def kill_before_the_first_send(spec: RunSpec, database: Path) -> None:
+    with pytest.raises(Killed):
+        trade_mined(spec, database, Countdown("before send", 1))
+    assert rows(database, "SELECT leg, status FROM orders") == [("entry", "NEW")]
+
+
+@pytest.mark.parametrize("kind", [Kill, Pause])
+def test_an_entry_that_never_left_stays_when_an_operator_stopped_trading_meanwhile(tmp_path: Path, kind: Any) -> None:
+    """I-27: what was posted while the engine was down is heard before anything leaves again."""
+    database = tmp_path / "paper.sqlite"
+    spec = spec_of(SyntheticFeed(seed=4, sessions=2, symbols=("ALFA", "BETA")))
+    kill_before_the_first_send(spec, database)
+    ask(database, kind)
+    trade(spec, database)
+    assert rows(database, "SELECT leg, status FROM orders") == [("entry", "REJECTED")]
+    assert rows(database, "SELECT count(*) FROM trades") == [(0,)]
+    assert check_database(database).is_sound
+
+
+@pytest.mark.parametrize("sends", [2, 3])
+def test_shares_without_a_stop_are_sold_when_a_kill_waits_at_the_restart(tmp_path: Path, sends: int) -> None:
+    """The engine died before its stop left; what it then has to do first is to sell, once."""
+    database = tmp_path / "paper.sqlite"
+    spec = spec_of(SyntheticFeed(seed=4, sessions=2, symbols=("ALFA", "BETA")))
+    with pytest.raises(Killed):
+        trade_mined(spec, database, Countdown("before send", sends))
+    assert len(rows(database, "SELECT symbol FROM positions WHERE quantity > 0")) == 1
+    ask(database, Kill)
+    trade(spec, database)
+    assert rows(database, "SELECT quantity FROM positions") == [(0.0,)]
+    assert rows(database, "SELECT side FROM trades ORDER BY id") == [("buy",), ("sell",)]
+    assert check_database(database).is_sound
+
+
+def test_a_database_and_a_venue_of_different_pasts_are_refused(tmp_path: Path, uninterrupted: Path) -> None:
+    spec = spec_of(SyntheticFeed(seed=4, sessions=2, symbols=("ALFA", "BETA")))
+    files = {"": uninterrupted.read_bytes(), ".venue": book_path(uninterrupted).read_bytes()}
+    for kept in ("", ".venue"):
+        database = tmp_path / f"only{kept}.sqlite"
+        database.with_name(database.name + kept).write_bytes(files[kept])
+        for _ in range(2):
+            with pytest.raises(BadInput, match=r"only.*\.sqlite and the paper venue's file .*\.venue do not belong"):
+                trade(spec, database)
+    other = tmp_path / "other.sqlite"
+    trade(spec_of(SyntheticFeed(seed=4, sessions=1, symbols=("ALFA", "BETA"))), other)
+    book_path(other).write_bytes(files[".venue"])
+    with pytest.raises(BadInput, match="do not belong together"):
+        trade(spec_of(SyntheticFeed(seed=4, sessions=1, symbols=("ALFA", "BETA"))), other)
+
+
+def test_both_files_together_go_on_elsewhere(tmp_path: Path, uninterrupted: Path) -> None:
+    database = tmp_path / "moved.sqlite"
+    database.write_bytes(uninterrupted.read_bytes())
+    book_path(database).write_bytes(book_path(uninterrupted).read_bytes())
+    trade(spec_of(SyntheticFeed(seed=4, sessions=2, symbols=("ALFA", "BETA"))), database)
+    assert rows(database, TRADES) == rows(uninterrupted, TRADES)
+
+
+def test_killed_before_the_venue_has_a_file_it_recovers(tmp_path: Path) -> None:
+    database = tmp_path / "paper.sqlite"
+    spec = spec_of(SyntheticFeed(seed=4, sessions=1, symbols=("ALFA",)))
+    with pytest.raises(Killed):
+        trade(spec, database, observer=KillAfter(1))
+    book_path(database).unlink()
+    trade(spec, database)
+    assert rows(database, "SELECT count(*) FROM cash_movements") == [(1,)]
+    assert check_database(database).is_sound
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"fees": "robinhood"}, "other fees"),
+        ({"slippage_bps": Decimal(2)}, "other slippage bps"),
+        ({"limit_fills_on_touch": True}, "other limit fills on touch"),
+        ({"cash": Decimal(50_000)}, "other cash"),
+    ],
+)
+def test_a_run_goes_on_only_under_the_settings_it_began_with(tmp_path: Path, change: Any, what: str) -> None:
+    database = tmp_path / "paper.sqlite"
+    feed = SyntheticFeed(seed=4, sessions=1, symbols=("ALFA",))
+    trade(spec_of(feed, cash=Decimal("100000.00")), database)
+    with pytest.raises(BadInput, match=f"holds a run with {what}"):
+        trade(spec_of(feed, **change), database)
+    trade(spec_of(feed), database)
+    assert rows(database, "SELECT DISTINCT settings ->> 'cash' FROM runs") == [("100000",)]
 
 
 @pytest.mark.parametrize("prints_from", list(PrintSource))

@@ -8,8 +8,19 @@ from typing import Any
 import pytest
 
 from engine.core.errors import BadInput
+from engine.core.messages import EMPTY_STEP, Pause
+from engine.store.accounts import finish_run, start_run
 from engine.store.check import check_database
+from engine.store.vocabulary import RunKind, RunStatus
 
+_OPERATOR: dict[str, Any] = {
+    "venue_ts_ns": 2**61,
+    "received_ts_ns": 2**61,
+    "reason": "test",
+    "requested_by": "tester",
+    "strategy_id": None,
+    "instrument_id": None,
+}
 _FIRST = "rowid = (SELECT min(rowid) FROM {table})"
 
 
@@ -111,7 +122,65 @@ def test_books_that_do_not_follow_are_found(
     report = check_database(store.path)
     assert not report.is_sound
     assert check in {finding.check for finding in report.findings}
-    assert all(finding.account == "main" for finding in report.findings)
+    assert all(finding.account == "main" for finding in report.findings if finding.check != "triggers")
+
+
+def _ended_run(store: Any) -> None:
+    about: dict[str, Any] = {
+        "strategy": "x:X",
+        "parameters": {},
+        "risk_hash": "r",
+        "data_fingerprint": "d",
+        "settings": {},
+    }
+    run = start_run(store.connection, 1, kind=RunKind.PAPER, exit_style="both_legs", started_ts_ns=1, **about)
+    finish_run(store.connection, run, status=RunStatus.FINISHED, finished_ts_ns=2)
+
+
+def test_steps_cut_off_at_the_end_of_a_run_are_found(make_store: Callable[..., Any], history: Any) -> None:
+    """I-16: the chain cannot see its own missing end, but the run noted it."""
+    store = make_store()
+    # A history that ends with a step of which nothing but its input is written.
+    store.write([*history, (Pause(**_OPERATOR), EMPTY_STEP)])
+    _ended_run(store)
+    assert check_database(store.path).is_sound
+    count = len(history) + 1
+    assert store.rows("SELECT final_step FROM runs") == [(count,)]
+    store.rows("DROP TRIGGER inputs_no_delete")
+    store.rows(f"DELETE FROM inputs WHERE id = {count}")
+    dropped, cut = check_database(store.path).findings
+    assert str(dropped) == "triggers: the trigger inputs_no_delete is missing or another: rows it keeps may be changed"
+    assert f"a run ended with step {count} and the journal ends with step {count - 1}" in cut.message
+    assert (cut.check, cut.account, cut.step) == ("journal", "main", count)
+
+
+def test_another_end_than_a_run_noted_is_found(make_store: Callable[..., Any], history: Any) -> None:
+    store = make_store()
+    store.write(history)
+    _ended_run(store)
+    store.rows("UPDATE runs SET final_hash = zeroblob(32)")
+    assert [finding.step for finding in check_database(store.path).findings] == [len(history)]
+
+
+def test_steps_that_no_run_made_are_found(make_store: Callable[..., Any], history: Any) -> None:
+    store = make_store()
+    store.write(history[:5])
+    _ended_run(store)
+    journal = store.journal()
+    for event, step in history[5:]:
+        journal.append(event, step)
+    journal.commit()
+    assert [finding.step for finding in check_database(store.path).findings] == [6]
+    _ended_run(store)
+    assert check_database(store.path).is_sound
+
+
+@pytest.mark.parametrize("trigger", ["trades_no_update", "orders_no_delete"])
+def test_a_dropped_trigger_is_found(make_store: Callable[..., Any], trigger: str) -> None:
+    store = make_store()
+    store.rows(f"DROP TRIGGER {trigger}")
+    (finding,) = check_database(store.path).findings
+    assert (finding.check, trigger in finding.message) == ("triggers", True)
 
 
 def test_a_damaged_page_is_found(make_store: Callable[..., Any], history: Any) -> None:

@@ -193,6 +193,7 @@ def test_runs_are_told_apart(make_store: Callable[..., Any]) -> None:
         "risk_hash": "r",
         "data_fingerprint": "d",
         "exit_style": "both_legs",
+        "settings": {"fees": "none"},
     }
     first = start_run(connection, 1, **about, started_ts_ns=1)
     second = start_run(connection, 1, **about, started_ts_ns=2)

@@ -220,6 +220,13 @@ def test_a_print_beside_a_fresh_quote_fills_at_the_quote_and_beside_a_stale_one_
     assert fills(driver.show(tick(minute(2), 100.0))) == [("c", "100.0")]
 
 
+def test_where_prints_are_expected_a_stop_waits_for_one() -> None:
+    driver = holding(prints_expected=True)
+    driver.send(order("stop", SELL, 10, stop="99", decided_ts_ns=minute(1)))
+    assert fills(driver.show(quote(minute(1) + 1, 98.5, 100.1))) == []
+    assert len(fills(driver.show(tick(minute(1) + 2, 98.9)))) == 1
+
+
 def test_a_stop_triggers_on_quotes_until_prints_come() -> None:
     driver = driver_of()
     driver.send(order("buy", BUY, 10, decided_ts_ns=minute(0)))

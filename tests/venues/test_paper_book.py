@@ -182,3 +182,43 @@ def test_a_run_that_does_not_name_what_the_book_holds_is_refused(tmp_path: Path)
     driver.show(bar(minute(1), FLAT))
     with PaperBook(path) as book:
         assert PaperVenue(*arguments, book=book).cash == 10_000
+
+
+def test_a_book_belongs_to_the_first_that_binds_it(tmp_path: Path) -> None:
+    path = tmp_path / "paper.book"
+    with PaperBook(path) as book:
+        assert book.is_empty
+        assert book.bind("one")
+        assert not book.bind("two")
+    with PaperBook(path) as book:
+        assert book.bind("one")
+        assert book.is_empty
+
+
+def test_a_book_with_orders_of_nobody_is_not_taken_over(tmp_path: Path) -> None:
+    path = tmp_path / "paper.book"
+    opened(path).send(order("buy", Side.BUY, 10, decided_ts_ns=minute(0)))
+    with PaperBook(path) as book:
+        assert not book.is_empty
+        assert not book.bind("one")
+
+
+def test_prints_of_one_moment_are_not_matched_again_after_a_restart(tmp_path: Path) -> None:
+    path = tmp_path / "paper.book"
+    first, moment = opened(path), minute(1)
+    touching, through, later = (
+        tick(moment, 98.0, sequence=1),
+        tick(moment, 97.9, sequence=2),
+        tick(moment, 98.5, sequence=3),
+    )
+    driver = VenueDriver(first)
+    driver.send(order("buy", Side.BUY, 10, limit="98", decided_ts_ns=minute(0)))
+    driver.show(touching)
+    assert names(driver.show(through)) == ["OrderFilled buy"]
+    # Its limit is below the two prints that came before it, and they are no reason to fill it.
+    driver.send(order("sell", Side.SELL, 10, limit="97.99", decided_ts_ns=moment))
+
+    again = VenueDriver(opened(path))
+    assert again.show(touching) == []
+    assert again.show(through) == []
+    assert names(again.show(later)) == ["OrderFilled sell"]
