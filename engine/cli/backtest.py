@@ -10,11 +10,14 @@ import typer
 from engine.cli.options import (
     CalendarOption,
     JsonOption,
+    LatencyOption,
     ParametersOption,
     RiskOption,
     SymbolsOption,
     amount,
+    latency_ns,
     pairs,
+    refuse_overwriting,
 )
 
 if TYPE_CHECKING:
@@ -40,6 +43,7 @@ def backtest(
     limit_touch: Annotated[
         bool, typer.Option("--limit-fills-on-touch", help="Let a limit fill where the price only touched it.")
     ] = False,
+    latency_ms: LatencyOption = "0",
     parameters: ParametersOption = None,
     risk: RiskOption = None,
     calendar: CalendarOption = None,
@@ -64,6 +68,7 @@ def backtest(
 
     if trades_out is not None:
         check_round_trips_path(trades_out)
+        refuse_overwriting(trades_out, "--trades-out", {"--bars": bars, "--risk": risk, "--db": database})
     from engine.app.modes import RunSpec
 
     spec = RunSpec(
@@ -74,6 +79,7 @@ def backtest(
         fees=fees,
         slippage_bps=amount(slippage_bps, "--slippage-bps"),
         limit_fills_on_touch=limit_touch,
+        latency_ns=latency_ns(latency_ms),
     )
     if database is not None:
         _run(spec, database, append=append, trades_out=trades_out, as_json=as_json, is_kept=True)
@@ -90,10 +96,11 @@ def _run(spec: RunSpec, database: Path, *, append: bool, trades_out: Path | None
     from engine.app.clock import SystemClock
     from engine.app.modes import backtest as run_backtest
     from engine.app.results import performance, write_round_trips
+    from engine.app.strategy_loader import blaming
     from engine.store.connection import open_reader
 
     began = perf_counter()
-    with _progress(spec, is_shown=not as_json) as observer:
+    with blaming(spec.strategy), _progress(spec, is_shown=not as_json) as observer:
         finished = run_backtest(spec, database, wall_ts_ns=SystemClock().now_ns(), append=append, observer=observer)
     wall_seconds = perf_counter() - began
     connection = open_reader(database)
@@ -140,9 +147,12 @@ def _report(spec: RunSpec, finished: FinishedBacktest, figures: Performance, wal
 
 def _print(report: dict[str, Any], figures: Performance, database: Path | None) -> None:
     from collections import Counter
+    from shlex import quote
 
     from rich.console import Console
     from rich.table import Table
+
+    from engine.cli.output import program
 
     reasons = Counter(trip.exit_reason for trip in figures.round_trips)
     by_reason = ", ".join(f"{count:,} {reason}" for reason, count in sorted(reasons.items())) or "none"
@@ -165,7 +175,8 @@ def _print(report: dict[str, Any], figures: Performance, database: Path | None) 
     console.print(table)
     if database is not None:
         console.print("Look inside:")
-        console.print(f"  ratchet sql --db {database} {_EXAMPLE!r}", markup=False, highlight=False, soft_wrap=True)
+        example = f"{program()} sql --db {quote(str(database))} {_EXAMPLE!r}"
+        console.print(f"  {example}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _progress(spec: RunSpec, *, is_shown: bool) -> AbstractContextManager[Observer | None]:

@@ -20,7 +20,8 @@ app = typer.Typer(
     # Coloured help imports a Markdown and a syntax library: half of the time in which it has to be there.
     rich_markup_mode=None,
     help="Trade your own rules: the same engine for backtest and paper, with every decision in one SQLite file.",
-    epilog="Exit codes: 0 done, 1 failed, 2 bad input, 3 halted, 4 try again, 70 a bug of ours, 130 interrupted.",
+    epilog="Exit codes: 0 done, 1 failed, 2 bad input, 3 halted or a check did not hold, 4 try again, "
+    "70 a bug of ours, 130 interrupted.",
 )
 for command, short_help in (
     (run, "Trade on paper, with a live view."),

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from engine.cli.options import DatabaseOption, JsonOption, count, database_path
+from engine.cli.options import DatabaseOption, JsonOption, NewDatabaseOption, count, database_path, existing_database
 
 app = typer.Typer(no_args_is_help=True, help="Look after the database.")
 
@@ -18,7 +18,7 @@ def path(*, database: DatabaseOption = None) -> None:
 
 
 @app.command()
-def upgrade(*, database: DatabaseOption = None) -> None:
+def upgrade(*, database: NewDatabaseOption = None) -> None:
     """Make the database, or bring it up to date. Every row is kept."""
     from engine.store.connection import EngineLock
     from engine.store.migrate import upgrade as upgrade_database
@@ -37,12 +37,9 @@ def check(*, database: DatabaseOption = None, as_json: JsonOption = False) -> No
     and equity again. Exit code 3 if anything differs.
     """
     from engine.cli.output import emit_json
-    from engine.core.errors import BadInput
     from engine.store.check import check_database
 
-    target = database_path(database)
-    if not target.exists():
-        raise BadInput(f"The database {target} does not exist: name one with --db.")
+    target = existing_database(database)
     report = check_database(target)
     if as_json:
         emit_json(
@@ -67,11 +64,7 @@ def sql(
     as_json: JsonOption = False,
 ) -> None:
     """Read the database with SQL; nothing can be written. Without a query it reads them from standard input."""
-    from engine.core.errors import BadInput
-
-    target = database_path(database)
-    if not target.exists():
-        raise BadInput(f"The database {target} does not exist: name one with --db.")
+    target = existing_database(database)
     rows = count(limit, "--limit", least=1)
     if query is not None:
         _show(target, query, limit=rows, as_json=as_json)

@@ -253,6 +253,15 @@ class RunState:
         fact = max(self._states.values(), key=lambda changed: _SEVERITY[changed.to_state])
         return fact.to_state, fact
 
+    def restrictions(self) -> list[str]:
+        """Return a line per scope that may not trade freely: its state, what it is, and the reason."""
+        lines = []
+        for (strategy_id, instrument_id), fact in self._states.items():
+            symbol = self.lanes[instrument_id].instrument.symbol if instrument_id in self.lanes else ""
+            scope = " ".join(each for each in (strategy_id, symbol) if each) or "account"
+            lines.append(f"{fact.to_state.name} {scope}: {fact.reason} ({fact.source})")
+        return lines
+
     def recent_orders(self, count: int) -> list[OrderLine]:
         """Return orders, newest first: those that may still fill, and as many others as there is room for."""
         working = [key for key, order in self.orders.items() if order.is_open][-count:]

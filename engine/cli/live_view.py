@@ -118,6 +118,11 @@ class LiveView:
         """Return the figures of the run, for the end of it."""
         return live_panels.summary(self.totals(), title="Summary")
 
+    def restrictions(self) -> list[str]:
+        """Return a line per scope that may not trade freely now: its state, what it is, and the reason."""
+        with self._lock:
+            return self._state.restrictions()
+
     def render(self) -> RenderableType:
         """Return the whole view for the console's present size."""
         width, height = self._console.size

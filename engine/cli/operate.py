@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from engine.cli.options import DatabaseOption, JsonOption, database_path
+from engine.cli.options import DatabaseOption, JsonOption, database_path, existing_database
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,7 +66,10 @@ def flatten(
     reason: ReasonOption = "flattened by the operator",
     database: DatabaseOption = None,
 ) -> None:
-    """Cancel working entries and close positions at market. Entries go on unless paused or killed."""
+    """Cancel working entries and close positions at market. Entries go on unless paused or killed.
+
+    Such a round trip is recorded with the exit reason `kill`.
+    """
     from engine.core.messages import Flatten
 
     _ask(Flatten, database, strategy=strategy, symbol=symbol, reason=reason)
@@ -107,9 +110,7 @@ def status(*, database: DatabaseOption = None, as_json: JsonOption = False) -> N
     from engine.store.migrate import open_current_reader
     from engine.store.queries import account_status
 
-    path = database_path(database)
-    if not path.exists():
-        raise BadInput(f"The database {path} does not exist: start with ratchet run, or name another with --db.")
+    path = existing_database(database)
     connection = open_current_reader(path)
     try:
         found = account_status(connection)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated
@@ -12,26 +12,45 @@ import typer
 #: Money is kept as whole hundred-millionths in 64 bits.
 _AMOUNT_END = Decimal(90_000_000_000)
 _AMOUNT_STEP = Decimal("0.00000001")
+_LATENCY_MS_MAX = 3_600_000
+
+
+def _distinct(symbols: list[str] | None) -> list[str] | None:
+    from engine.core.errors import BadInput
+
+    double = next((each for each in symbols or () if (symbols or []).count(each) > 1), None)
+    if double is not None:
+        raise BadInput(f"The symbol {double} is named twice: name it once.")
+    return symbols
+
 
 DatabaseOption = Annotated[
+    Path | None, typer.Option("--db", help="The SQLite file. Default: $RATCHET_DB, else ./ratchet.sqlite.")
+]
+NewDatabaseOption = Annotated[
     Path | None,
-    typer.Option("--db", help="The SQLite file; made on first use. Default: $RATCHET_DB, else ./ratchet.sqlite."),
+    typer.Option("--db", help="The SQLite file, made on first use. Default: $RATCHET_DB, else ./ratchet.sqlite."),
 ]
 RiskOption = Annotated[
     Path | None, typer.Option("--risk", help="The risk file. Default: ./risk.yaml, else the shipped one.")
 ]
 SymbolsOption = Annotated[
-    list[str] | None, typer.Option("--symbol", help="Take only this symbol of the file; may be repeated.")
+    list[str] | None,
+    typer.Option("--symbol", callback=_distinct, help="Take only this symbol of the file; may be repeated."),
 ]
 CalendarOption = Annotated[str | None, typer.Option("--calendar", help="XNYS or 24/7, whatever the symbols look like.")]
 ParametersOption = Annotated[
     list[str] | None, typer.Option("--param", help="A parameter of the strategy, as name=value; may be repeated.")
 ]
+LatencyOption = Annotated[
+    str,
+    typer.Option("--latency-ms", metavar="NUMBER", help="Market time until an order or cancel reaches the market."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
 
 
 def pairs(texts: Iterable[str] | None) -> dict[str, str]:
-    """Return `name=value` texts as a mapping; raises BadInput for one without a name or an equals sign."""
+    """Return `name=value` texts as a mapping; raises BadInput for one without a name or equals sign, or said twice."""
     from engine.core.errors import BadInput
 
     found: dict[str, str] = {}
@@ -39,6 +58,8 @@ def pairs(texts: Iterable[str] | None) -> dict[str, str]:
         name, equals, value = text.partition("=")
         if not name or not equals:
             raise BadInput(f"The parameter {text!r} is not of the form name=value: write for example fast_period=9.")
+        if name.strip() in found:
+            raise BadInput(f"The parameter {name.strip()} is given twice: give it once.")
         found[name.strip()] = value.strip()
     return found
 
@@ -82,3 +103,39 @@ def database_path(path: Path | None) -> Path:
     from engine.store.migrate import default_path
 
     return path if path is not None else default_path()
+
+
+def existing_database(path: Path | None) -> Path:
+    """Return the database that a command reads; raises BadInput where there is none."""
+    from engine.core.errors import BadInput
+
+    target = database_path(path)
+    if not target.exists():
+        raise BadInput(
+            f"The database {target} does not exist: make it with ratchet run or ratchet backtest, "
+            "or name another with --db."
+        )
+    return target
+
+
+def latency_ns(text: str) -> int:
+    """Return `--latency-ms` in nanoseconds; raises BadInput for what is no whole number, or above an hour."""
+    from engine.core.errors import BadInput
+
+    latency_ms = count(text, "--latency-ms")
+    if latency_ms > _LATENCY_MS_MAX:
+        raise BadInput(f"The option --latency-ms is {text!r}, above an hour: give at most {_LATENCY_MS_MAX}.")
+    return latency_ms * 1_000_000
+
+
+def refuse_overwriting(out: Path | None, option: str, inputs: Mapping[str, Path | None]) -> None:
+    """Raise BadInput where a file to write is one of the files, by their options, that the command reads."""
+    from engine.core.errors import BadInput
+
+    for name, path in inputs.items():
+        if out is not None and path is not None and _is_same_file(out, path):
+            raise BadInput(f"The options {option} and {name} name the same file {out}: write to another.")
+
+
+def _is_same_file(one: Path, other: Path) -> bool:
+    return one.resolve() == other.resolve() or (one.exists() and other.exists() and one.samefile(other))

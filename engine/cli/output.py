@@ -3,9 +3,9 @@
 | Exit code | Means |
 | --- | --- |
 | 0 | done |
-| 1 | failed for a reason outside this program (a full disk, a missing permission) |
+| 1 | failed: a reason outside this program (a full disk, a missing permission) |
 | 2 | bad input: a file, a setting or a request has to be mended |
-| 3 | halted: a human has to look |
+| 3 | halted, or a check did not hold: a human has to look |
 | 4 | try again later: something is locked or away |
 | 70 | a bug of ours |
 | 130 | interrupted by Ctrl-C |
@@ -39,9 +39,9 @@ class ExitCode(IntEnum):
 
 _MEANINGS: Final = {
     ExitCode.DONE: "done",
-    ExitCode.FAILED: "failed for a reason outside this program",
+    ExitCode.FAILED: "failed: a reason outside this program",
     ExitCode.BAD_INPUT: "bad input: mend what the sentence names",
-    ExitCode.HALTED: "halted: a human has to look",
+    ExitCode.HALTED: "halted, or a check did not hold: a human has to look",
     ExitCode.TRY_AGAIN: "try again later",
     ExitCode.BUG: "a bug of ours",
     ExitCode.INTERRUPTED: "interrupted by Ctrl-C",
@@ -51,6 +51,37 @@ _MEANINGS: Final = {
 def exit_code_help() -> str:
     """Return the table of exit codes as lines of text, for help pages and documents."""
     return "\n".join(f"{code.value:>4}  {_MEANINGS[code]}" for code in ExitCode)
+
+
+def program() -> str:
+    """Return the program as it was started, so that a printed command runs as it stands: `ratchet` where on PATH."""
+    import os
+    import shlex
+    import shutil
+
+    started = Path(sys.argv[0] or "ratchet")
+    if started.parts[-3:] == ("engine", "cli", "__main__.py"):
+        return f"{shlex.quote(_shorter(Path(sys.executable)))} -m engine.cli"
+    found = shutil.which("ratchet")
+    if started.stem != "ratchet" or (found and os.path.realpath(found) == os.path.realpath(started)):
+        return "ratchet"
+    return shlex.quote(_shorter(started))
+
+
+# A bare name would be looked for on PATH, so one in the working directory gets its dot.
+def _shorter(path: Path) -> str:
+    import os
+
+    # Not resolved: the interpreter of an environment is a link, and what it links to is another.
+    whole = str(path.absolute())
+    try:
+        relative = os.path.relpath(whole)
+    except ValueError:
+        # Another drive.
+        return whole
+    if os.sep not in relative:
+        relative = f"{os.curdir}{os.sep}{relative}"
+    return min(relative, whole, key=len)
 
 
 def emit_json(value: object) -> None:

@@ -2,30 +2,44 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from engine.cli.options import (
     CalendarOption,
-    DatabaseOption,
+    LatencyOption,
+    NewDatabaseOption,
     ParametersOption,
     RiskOption,
     SymbolsOption,
     amount,
     count,
     database_path,
+    latency_ns,
     pairs,
+    refuse_overwriting,
 )
 
 if TYPE_CHECKING:
     from engine.app.modes import MarketFeed, RunSpec
     from engine.app.trading import TradingAccount
+    from engine.core.bars import PrintSource
     from engine.core.values import Session
 
 #: Market seconds per second where nothing else is said: a session of the built-in market in 39 seconds.
 _SHOWN_SPEED = 600.0
+_DEFAULT_SEED = "9"
+
+
+class Market(StrEnum):
+    """Name what the built-in market sends."""
+
+    BARS = "bars"
+    #: Ticks and quotes, from which the engine builds its bars.
+    TICKS = "ticks"
 
 
 def run(
@@ -42,8 +56,9 @@ def run(
     slippage_bps: Annotated[
         str, typer.Option("--slippage-bps", metavar="NUMBER", help="Adverse, on market and stop fills.")
     ] = "0",
+    latency_ms: LatencyOption = "0",
     risk: RiskOption = None,
-    database: DatabaseOption = None,
+    database: NewDatabaseOption = None,
     speed: Annotated[
         str | None,
         typer.Option(
@@ -54,7 +69,12 @@ def run(
     ] = None,
     until: Annotated[str | None, typer.Option("--until", help="Stop at this market time, ISO 8601 in UTC.")] = None,
     forever: Annotated[bool, typer.Option("--forever", help="Go on from session to session.")] = False,
-    seed: Annotated[str, typer.Option("--seed", metavar="NUMBER", help="Seed of the built-in market.")] = "9",
+    market: Annotated[
+        Market | None, typer.Option("--market", help="What the built-in market sends. Default: bars.")
+    ] = None,
+    seed: Annotated[
+        str | None, typer.Option("--seed", metavar="NUMBER", help="Seed of the built-in market. Default: 9.")
+    ] = None,
     log_file: Annotated[Path | None, typer.Option("--log-file", help="Append JSON log lines to this file.")] = None,
     log: Annotated[bool, typer.Option("--log", help="Log to standard error instead of the live view.")] = False,
 ) -> None:
@@ -67,8 +87,16 @@ def run(
     from engine.app.settings import load_risk
     from engine.app.strategy_loader import load_strategy
 
-    chosen = count(seed, "--seed")
-    feed, prints_from = _feed(bars=bars, ticks=ticks, quotes=quotes, symbols=symbols, calendar=calendar, seed=chosen)
+    files = {"--bars": bars, "--ticks": ticks, "--quotes": quotes}
+    is_built_in = not any(files.values())
+    _refuse_for_files(files, {"--seed": seed, "--market": market, "--forever": forever or None})
+    inputs = {**files, "--risk": risk or Path("risk.yaml"), "--db": database_path(database)}
+    refuse_overwriting(log_file, "--log-file", inputs)
+    feed, prints_from = (
+        _built_in(symbols, calendar, market=market or Market.BARS, seed=count(seed or _DEFAULT_SEED, "--seed"))
+        if is_built_in
+        else _replay(bars=bars, ticks=ticks, quotes=quotes, symbols=symbols, calendar=calendar)
+    )
     spec = RunSpec(
         strategy=load_strategy(strategy, pairs(parameters)),
         feed=feed,
@@ -77,33 +105,52 @@ def run(
         fees=fees,
         slippage_bps=amount(slippage_bps, "--slippage-bps"),
         prints_from=prints_from,
+        latency_ns=latency_ns(latency_ms),
     )
-    is_built_in = bars is None and ticks is None and quotes is None
-    wanted = _speed(speed, is_built_in=is_built_in)
     _trade(
         spec,
         database_path(database),
-        speed=wanted,
-        until_ts_ns=None if until is None else _moment(until),
+        speed=_speed(speed, is_built_in=is_built_in),
+        until_ts_ns=None if until is None else moment(until),
         one_session=is_built_in and not forever and until is None,
         log_file=log_file,
         is_logged=log,
     )
 
 
-def _feed(
+def _refuse_for_files(files: dict[str, Path | None], options: dict[str, object]) -> None:
+    from engine.core.errors import BadInput
+
+    file = next((name for name, path in files.items() if path is not None), None)
+    said = next((name for name, value in options.items() if value is not None), None)
+    if file is not None and said is not None:
+        raise BadInput(f"The option {said} is for the built-in market, but {file} names a file: leave one of them out.")
+
+
+def _built_in(
+    symbols: list[str] | None, calendar: str | None, *, market: Market, seed: int
+) -> tuple[MarketFeed, PrintSource]:
+    from engine.core.bars import PrintSource
+    from engine.core.errors import BadInput
+    from engine.feeds.synthetic import DEFAULT_SYMBOLS, SyntheticFeed, SyntheticMode
+
+    if calendar is not None:
+        raise BadInput(f"The option --calendar {calendar} is for a file: name one by --bars, --ticks or --quotes.")
+    mode = SyntheticMode(market.value)
+    return SyntheticFeed(seed=seed, sessions=None, symbols=symbols or DEFAULT_SYMBOLS, mode=mode), PrintSource.TICKS
+
+
+def _replay(
     *,
     bars: Path | None,
     ticks: Path | None,
     quotes: Path | None,
     symbols: list[str] | None,
     calendar: str | None,
-    seed: int,
-) -> tuple[MarketFeed, Any]:
+) -> tuple[MarketFeed, PrintSource]:
     from engine.core.bars import PrintSource
     from engine.core.errors import BadInput
     from engine.feeds.replay import ReplayFeed
-    from engine.feeds.synthetic import DEFAULT_SYMBOLS, SyntheticFeed
 
     if bars is not None and (ticks is not None or quotes is not None):
         raise BadInput("Both bars and ticks or quotes were named, but bars are replayed alone: name one kind.")
@@ -113,11 +160,8 @@ def _feed(
         return ReplayFeed.ticks_and_quotes(ticks, quotes, symbols=symbols, calendar=calendar), PrintSource.TICKS
     if ticks is not None:
         return ReplayFeed.ticks(ticks, symbols=symbols, calendar=calendar), PrintSource.TICKS
-    if quotes is not None:
-        return ReplayFeed.quotes(quotes, symbols=symbols, calendar=calendar), PrintSource.QUOTES
-    if calendar is not None:
-        raise BadInput(f"The option --calendar {calendar} is for a file: name one by --bars, --ticks or --quotes.")
-    return SyntheticFeed(seed=seed, sessions=None, symbols=symbols or DEFAULT_SYMBOLS), PrintSource.TICKS
+    assert quotes is not None
+    return ReplayFeed.quotes(quotes, symbols=symbols, calendar=calendar), PrintSource.QUOTES
 
 
 def _speed(wanted: str | None, *, is_built_in: bool) -> float | None:
@@ -126,18 +170,20 @@ def _speed(wanted: str | None, *, is_built_in: bool) -> float | None:
     return float(amount(wanted, "--speed")) or None
 
 
-def _moment(text: str) -> int:
-    from datetime import UTC, datetime
+def moment(text: str) -> int:
+    """Return an ISO 8601 time, in UTC where it names no zone, in ns UTC; raises BadInput for what is none."""
+    from datetime import UTC, datetime, timedelta
 
     from engine.core.errors import BadInput
 
     try:
-        moment = datetime.fromisoformat(text)
+        parsed = datetime.fromisoformat(text)
     except ValueError as error:
         raise BadInput(f"The time {text!r} is not ISO 8601: write for example 2025-01-03T18:00Z.") from error
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return int(moment.timestamp()) * 1_000_000_000
+    if parsed.tzinfo is None:
+        parsed = parsed.replace(tzinfo=UTC)
+    # Counted in whole microseconds: a float of seconds has not enough digits.
+    return (parsed - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1) * 1_000
 
 
 def _trade(
@@ -152,11 +198,13 @@ def _trade(
 ) -> None:
     from engine.app.clock import SystemClock
     from engine.app.pacing import Pacer, stopping_on_signals
+    from engine.app.strategy_loader import blaming
     from engine.app.trading import TradingAccount
     from engine.cli.watching import watching
 
     clock = SystemClock()
     with (
+        blaming(spec.strategy),
         watching(spec, database, speed=speed, log_file=log_file, is_logged=is_logged) as watch,
         TradingAccount(spec, database, clock, observer=watch.observe, on_recovered=watch.recover) as account,
     ):
@@ -172,10 +220,13 @@ def _trade(
 def _schedule(
     spec: RunSpec, account: TradingAccount, until_ts_ns: int | None, *, one_session: bool
 ) -> tuple[int, int | None]:
+    from engine.core.values import MINUTE_NS
+
     # The built-in market: the first session at full speed, then one session is shown; a killed one is finished.
     schedule: tuple[Session, ...] = getattr(spec.feed, "schedule", ())
     if not schedule:
         return 0, until_ts_ns
     now_ts_ns = account.pipeline.now_ts_ns
     shown = next((each for each in schedule[1:] if each.close_ts_ns > now_ts_ns), schedule[-1])
-    return shown.open_ts_ns, shown.close_ts_ns if one_session else until_ts_ns
+    # The last bar of ticks is final only a grace after the close; without it the session would never be over.
+    return shown.open_ts_ns, shown.close_ts_ns + MINUTE_NS if one_session else until_ts_ns

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from engine.app.modes import RunSpec
 from engine.cli.live_view import LiveView
+from engine.cli.output import program
 from engine.core.messages import Event, Step
 
 if TYPE_CHECKING:
@@ -72,6 +74,8 @@ class Watch:
         """Show the summary and three queries to go on with."""
         self.close()
         self._console.print(self._view.summary())
+        for each in self._view.restrictions():
+            self._console.print(each, style="bold yellow", markup=False, highlight=False)
         if was_stopped:
             self._console.print("Stopped in order; start again to go on.")
         elif has_ended:
@@ -84,7 +88,10 @@ class Watch:
         for title, query in _EXAMPLES:
             self._console.print(f"  # {title}", style="dim")
             self._console.print(
-                f'  ratchet sql --db {self._database} "{query}"', soft_wrap=True, highlight=False, markup=False
+                f'  {program()} sql --db {quote(str(self._database))} "{query}"',
+                soft_wrap=True,
+                highlight=False,
+                markup=False,
             )
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.core.errors import BadInput
-from engine.core.values import MINUTE_NS, exact
+from engine.core.values import MINUTE_NS, SECOND_NS, exact
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -27,6 +27,8 @@ Mask = npt.NDArray[np.bool_]
 _UTC_NAMES: Final = frozenset({"UTC", "Etc/UTC", "GMT", "Etc/GMT", "Zulu", "Z", "+00:00", "+0000"})
 _PARQUET_SUFFIXES: Final = (".parquet", ".pq")
 _CSV_SUFFIXES: Final = (".csv", ".csv.gz")
+# A symbol with fewer bars may be traded too seldom to tell.
+_BARS_JUDGED: Final = 30
 _MEND: Final = "correct or drop the row"
 
 
@@ -113,6 +115,8 @@ def read_market(
     if kind is MarketKind.BARS:
         file.check_bars(columns)
         file.check_bar_times(codes, ts_ns, whole_minutes=whole_minutes)
+        if whole_minutes:
+            file.check_minute_steps(codes, ts_ns, encoded.dictionary.to_pylist())
         columns.setdefault("vwap", columns["close"])
     extras = {name: file.tag(table, name) for name in _EXTRAS[kind] if name in table.column_names}
     return ordered_table(
@@ -366,6 +370,16 @@ class _MarketFile:
             else "which is earlier than the row before it of the symbol: sort the file by ts"
         )
         self.fail_at(index, "ts", utc_text(ts_ns[index]), problem)
+
+    def check_minute_steps(self, codes: Ints, ts_ns: Ints, symbols: Sequence[str]) -> None:
+        # Bars of five minutes or of a day would run as minutes, and mean nothing.
+        for code, symbol in enumerate(symbols):
+            own = ts_ns[codes == code]
+            if len(own) >= _BARS_JUDGED and (step := int(np.diff(own).min())) > MINUTE_NS:
+                self.fail(
+                    f"holds bars of {symbol} {step // SECOND_NS} s apart, not minute bars: "
+                    "export minute bars, or build them with ratchet bars build"
+                )
 
     def _check(self, name: str, values: Floats, bad: Mask, problem: str) -> None:
         if bad.any():

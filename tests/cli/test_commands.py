@@ -378,14 +378,17 @@ def test_the_shipped_settings_are_shown(ratchet: Run) -> None:
     assert shown.code == 0
     assert load_risk().sha256 in shown.out
     words = {line.split("│")[1].strip(): line.split("│")[2].strip() for line in shown.out.splitlines() if "│" in line}
-    assert words["blocked_symbols"] == "none"
-    assert words["allowed_symbols"] == "every symbol"
-    assert words["duplicate_window"] == "60 s"
-    assert words["risk_fraction"] == "0.005"
+    assert words["instruments.blocked"] == "none"
+    assert words["instruments.allowed"] == "every symbol"
+    assert words["orders.duplicate_window_s"] == "60"
+    assert words["deadlines.acknowledge_s"].isdigit()
+    assert words["sizing.risk_fraction"] == "0.005"
+    assert words["daily_loss_cap"]
     report = json.loads(ratchet("config", "check", "--json").out)
-    assert report["limits"]["risk_fraction"] == "0.005"
+    assert list(report) == ["path", "sha256", "settings"]
+    assert report["settings"]["sizing.risk_fraction"] == "0.005"
 
 
 def test_settings_of_the_folder_come_before_the_shipped_ones(ratchet: Run, tmp_path: Path) -> None:
     (tmp_path / "risk.yaml").write_text("instruments:\n  blocked: [GME]\n", encoding="utf-8")
-    assert ratchet("config", "check", "--json").json["limits"]["blocked_symbols"] == ["GME"]
+    assert ratchet("config", "check", "--json").json["settings"]["instruments.blocked"] == ["GME"]
