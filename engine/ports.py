@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 from engine.core.messages import Command, Event, MarketEvent, Step, VenueReport
-from engine.core.values import InstrumentId
+from engine.core.values import Instrument, InstrumentId, Sessions
 
 
 class Clock(Protocol):
@@ -19,8 +19,14 @@ class Clock(Protocol):
 class Feed(Protocol):
     """Bring market events, in the order in which they were received."""
 
-    def events(self) -> Iterator[MarketEvent]:
-        """Yield events; ends when the source does."""
+    #: What it sends data of.
+    instruments: tuple[Instrument, ...]
+    sessions: Mapping[InstrumentId, Sessions]
+    #: Stands for the data: the same text is the same events.
+    fingerprint: str
+
+    def events(self, start_after_ts_ns: int | None = None) -> Iterator[MarketEvent]:
+        """Yield the events, or those received later than a moment (ns UTC); ends when the source does."""
 
 
 class Venue(Protocol):

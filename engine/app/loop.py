@@ -119,7 +119,7 @@ class EngineLoop:
 
 @contextmanager
 def quiet_garbage_collector() -> Iterator[None]:
-    """Keep the collector from walking over retained facts again and again: a third of a backtest otherwise."""
+    """Keep the collector from walking over retained facts again and again."""
     before = gc.get_threshold()
     gc.freeze()
     gc.set_threshold(100_000, 50, 50)

@@ -5,12 +5,11 @@ The three differ in which parts are plugged together and in nothing else: one pi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 from itertools import chain
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 from uuid import UUID, uuid5
 
 from engine.app.loop import EngineLoop, Observer, quiet_garbage_collector
@@ -20,10 +19,11 @@ from engine.app.strategy_loader import LoadedStrategy
 from engine.core.bars import PrintSource
 from engine.core.errors import BadInput
 from engine.core.execution.bracket_table import ExitStyle
-from engine.core.messages import AccountFunded, MarketEvent
+from engine.core.messages import AccountFunded
 from engine.core.pipeline import Pipeline, PipelineSettings, StrategyBinding
-from engine.core.values import AccountId, Instrument, InstrumentId, Sessions, StrategyId
+from engine.core.values import AccountId, StrategyId
 from engine.matching import MatchRules
+from engine.ports import Feed
 from engine.store.accounts import (
     AccountRow,
     find_account,
@@ -48,23 +48,12 @@ _BACKTESTS: Final = UUID("8c5e7a52-52f5-4f0e-9a54-0b8f0d4f9f3a")
 _PAPER: Final = UUID("d0f0b6a1-6f0e-4f7d-8c55-3c9f6b6f2a17")
 
 
-class MarketFeed(Protocol):
-    """What a run needs of a feed beyond its events."""
-
-    instruments: tuple[Instrument, ...]
-    sessions: Mapping[InstrumentId, Sessions]
-    fingerprint: str
-
-    def events(self, start_after_ts_ns: int | None = None) -> Iterator[MarketEvent]:
-        """Yield the events, or those received later than a moment (ns UTC)."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSpec:
     """Hold everything that decides what a run does."""
 
     strategy: LoadedStrategy
-    feed: MarketFeed
+    feed: Feed
     risk: RiskSettings
     #: Opening balance, in account currency.
     cash: Decimal
@@ -111,13 +100,7 @@ class RunSpec:
             self.feed.fingerprint,
             [(each.symbol, each.calendar) for each in self.feed.instruments],
             self.risk.sha256,
-            self.cash.normalize(),
-            self.fees,
-            self.slippage_bps.normalize(),
-            self.limit_fills_on_touch,
-            self.prints_from.value,
-            self.exit_style.value,
-            self.latency_ns,
+            sorted(self.settings.items()),
         ]
         return "|".join(map(str, parts))
 

@@ -24,10 +24,11 @@ from engine.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from engine.app.modes import MarketFeed, RunSpec
+    from engine.app.modes import RunSpec
     from engine.app.trading import TradingAccount
     from engine.core.bars import PrintSource
     from engine.core.values import Session
+    from engine.ports import Feed
 
 #: Market seconds per second where nothing else is said: a session of the built-in market in 39 seconds.
 _SHOWN_SPEED = 600.0
@@ -129,7 +130,7 @@ def _refuse_for_files(files: dict[str, Path | None], options: dict[str, object])
 
 def _built_in(
     symbols: list[str] | None, calendar: str | None, *, market: Market, seed: int
-) -> tuple[MarketFeed, PrintSource]:
+) -> tuple[Feed, PrintSource]:
     from engine.core.bars import PrintSource
     from engine.core.errors import BadInput
     from engine.feeds.synthetic import DEFAULT_SYMBOLS, SyntheticFeed, SyntheticMode
@@ -147,7 +148,7 @@ def _replay(
     quotes: Path | None,
     symbols: list[str] | None,
     calendar: str | None,
-) -> tuple[MarketFeed, PrintSource]:
+) -> tuple[Feed, PrintSource]:
     from engine.core.bars import PrintSource
     from engine.core.errors import BadInput
     from engine.feeds.replay import ReplayFeed

@@ -76,7 +76,7 @@ def _report(path: Path | str, *, findings: list[Finding], steps: int, hashes: di
         checked += [
             "references between rows (foreign keys)",
             "triggers that keep rows as they were written",
-            f"journal of {len(hashes)} accounts, {steps} steps (hash chain, and its end as each run noted it)",
+            f"journal of {len(hashes)} account(s), {steps} steps (hash chain, and its end as each run noted it)",
             "orders, brackets, positions, cash and equity (computed again from events and trades)",
         ]
     return CheckReport(

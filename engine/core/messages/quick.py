@@ -1,7 +1,8 @@
-"""A quicker constructor for the few messages that exist once per print, quote or bar.
+"""A quicker constructor for messages, of which every bar, print and order makes several.
 
-A frozen dataclass sets each field by `object.__setattr__`, which looks the name up again; the slot's own setter is
-two and a half times as fast. The class stays what it was: frozen, slotted, keyword-only, with the same signature.
+A frozen dataclass sets each field by `object.__setattr__`, which looks the name up again; the slot's own setter does
+not (a bar: 0.8 instead of 1.3 microseconds). The class stays what it was: frozen, slotted, keyword-only, with the
+same signature.
 """
 
 from __future__ import annotations
