@@ -50,6 +50,8 @@ class Layout(NamedTuple):
 
     table: str
     columns: tuple[str, ...]
+    #: How many columns the table had first, where later ones were added at the end.
+    first_width: int | None = None
 
 
 # The numbers of tables are part of what is hashed: add, never renumber. They are the order of writing, too, which
@@ -198,6 +200,17 @@ def bar_row(bar: Bar, step: int, place: int) -> Row:
 def shortened(row: Row) -> Row:
     """Return a bar's row as `bar_row` made it, from all of its columns."""
     return row[:PLAIN_BAR_WIDTH] if row[PLAIN_BAR_WIDTH:] == _PLAIN_TAIL else row
+
+
+def hashed_part(table: int, row: Row) -> Row:
+    """Return what of a row is hashed: columns that were added later only where one of them holds something.
+
+    So the hash of a row that was written before stays what it was.
+    """
+    width = LAYOUTS[table].first_width
+    if width is None or any(value is not None for value in row[width:]):
+        return row
+    return row[:width]
 
 
 def fact_row(fact: Fact, step: int, place: int) -> tuple[int, Row]:

@@ -26,7 +26,7 @@ from engine.store.columns import BYTES, TEXT, WHOLE, computed, flag, moment, mon
 from engine.store.vocabulary import VOCABULARY
 
 #: The newest migration that this program knows; a fresh database is stamped with it.
-SCHEMA_REVISION: Final = "0001"
+SCHEMA_REVISION: Final = "0002"
 #: Ids of one account: from its offset + 1 to its offset + this.
 IDS_PER_ACCOUNT: Final = 10**9
 

@@ -30,6 +30,7 @@ from engine.store.rows import (
     bar_row,
     command_row,
     fact_row,
+    hashed_part,
 )
 from engine.store.schema import IDS_PER_ACCOUNT
 from engine.store.statements import ROWS_AT_ONCE, Statements
@@ -53,7 +54,7 @@ def step_rows(event: Event, step: Step, number: int) -> tuple[Row, list[tuple[in
 
 def chained(digest: bytes, row_of_input: Row, rows: list[tuple[int, Row]]) -> bytes:
     """Return the hash of a step, given the one before it and the step's rows in their order."""
-    hashed = [item for item in rows if item[0] not in UNHASHED]
+    hashed = [(table, hashed_part(table, row)) for table, row in rows if table not in UNHASHED]
     return sha256(digest + _encode((row_of_input, *hashed))).digest()
 
 
