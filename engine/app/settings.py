@@ -18,6 +18,7 @@ from engine.core.values import SECOND_NS
 
 Fraction = Annotated[Decimal, Field(gt=0, le=1)]
 Amount = Annotated[Decimal, Field(gt=0)]
+NotNegative = Annotated[Decimal, Field(ge=0, le=1_000)]
 Count = Annotated[int, Field(ge=1)]
 Seconds = Annotated[int, Field(ge=1, le=86_400)]
 
@@ -38,6 +39,8 @@ class SizingSection(_Section):
 
     risk_fraction: Fraction = _LIMITS.risk_fraction
     max_notional_fraction: Fraction = _LIMITS.max_notional_fraction
+    fee_per_unit: NotNegative = _LIMITS.fee_per_unit
+    fee_min: NotNegative = _LIMITS.fee_min
 
 
 class OrdersSection(_Section):
@@ -70,6 +73,7 @@ class SessionSection(_Section):
     """When entries may be made."""
 
     extended_hours_entries: bool = False
+    next_open_entries: bool = False
 
 
 class DeadlinesSection(_Section):
@@ -102,6 +106,8 @@ class RiskFile(_Section):
         return Limits(
             risk_fraction=self.sizing.risk_fraction,
             max_notional_fraction=self.sizing.max_notional_fraction,
+            fee_per_unit=self.sizing.fee_per_unit,
+            fee_min=self.sizing.fee_min,
             daily_loss_cap=self.daily_loss_cap,
             max_positions=self.max_positions,
             max_order_quantity=orders.max_quantity,
@@ -116,6 +122,7 @@ class RiskFile(_Section):
             allowed_symbols=self.instruments.allowed,
             blocked_symbols=self.instruments.blocked,
             extended_hours_entries=self.session.extended_hours_entries,
+            next_open_entries=self.session.next_open_entries,
         )
 
     def waiting(self) -> Deadlines:

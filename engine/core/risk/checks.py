@@ -126,12 +126,13 @@ def tradable_instrument(situation: Situation, limits: Limits) -> CheckResult:
 
 
 def session(situation: Situation, limits: Limits) -> CheckResult:
-    """Check 4: entries in regular hours only, unless extended hours are allowed for limit orders."""
+    """Check 4: entries in regular hours, unless limits may go to extended hours or entries wait for the next open."""
     if situation.request.leg is not Leg.ENTRY:
         return _NOT_FOR_EXITS[4]
     if situation.session is not None:
         return _passed(4, situation.session.date, "regular hours")
-    allowed = limits.extended_hours_entries and situation.request.order_type is OrderType.LIMIT
+    is_limit = situation.request.order_type is OrderType.LIMIT
+    allowed = limits.next_open_entries or (limits.extended_hours_entries and is_limit)
     return _result(4, passed=allowed, value="between sessions", limit="regular hours", reason="outside_session")
 
 

@@ -29,8 +29,8 @@ class RiskGate:
         """Return an entry with its quantity: what the stop may lose, and what the position may be worth.
 
         floor(min(risk_fraction x equity / stop distance, max_notional_fraction x equity / price)), in lots, where the
-        price is the last one, or the limit if that is higher; 0 where that is less than one lot or an input is
-        missing, which the checks then refuse.
+        price is the last one, or the limit if that is higher, and the expected fee is paid out of the second bound;
+        0 where that is less than one lot or an input is missing, which the checks then refuse.
         """
         distance, price = request.stop_distance, worst_price(request.reference_price, request.limit_price)
         if request.leg is not Leg.ENTRY:
@@ -38,8 +38,15 @@ class RiskGate:
         if not (_is_positive(distance) and _is_positive(price) and _is_positive(equity)):
             return replace(request, quantity=ZERO)
         by_risk = _DOWN.divide(_DOWN.multiply(self.limits.risk_fraction, equity), distance)
-        by_notional = _DOWN.divide(_DOWN.multiply(self.limits.max_notional_fraction, equity), price)
+        by_notional = self._affordable(_DOWN.multiply(self.limits.max_notional_fraction, equity), price)
         return replace(request, quantity=_whole_lots(min(by_risk, by_notional), instrument.lot))
+
+    def _affordable(self, amount: Decimal, price: Decimal) -> Decimal:
+        # The fee is the larger of its minimum and its rate, so the quantity is the smaller of what either leaves.
+        limits = self.limits
+        with_minimum = _DOWN.divide(max(ZERO, _DOWN.subtract(amount, limits.fee_min)), price)
+        with_rate = _DOWN.divide(amount, _DOWN.add(price, limits.fee_per_unit))
+        return min(with_minimum, with_rate)
 
     def since_same_ns(self, request: OrderRequest, ts_ns: int) -> int | None:
         """Return how long ago the same entry was approved, ns; None if never."""

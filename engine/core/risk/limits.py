@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
-from engine.core.values import SECOND_NS
+from engine.core.values import SECOND_NS, ZERO
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,6 +15,10 @@ class Limits:
     #: Sizing: what a stop may lose, and what a position may be worth.
     risk_fraction: Decimal = Decimal("0.005")
     max_notional_fraction: Decimal = Decimal("0.10")
+    #: What an entry is expected to cost in fees, in account currency: for each share or coin, and at least. Sizing
+    #: keeps room for it inside `max_notional_fraction`; what is charged is the venue's business.
+    fee_per_unit: Decimal = ZERO
+    fee_min: Decimal = ZERO
     #: Loss since the session's start at which entries end for the session.
     daily_loss_cap: Decimal = Decimal("0.03")
     #: Positions and working entries together.
@@ -36,3 +40,5 @@ class Limits:
     allowed_symbols: frozenset[str] = frozenset()
     blocked_symbols: frozenset[str] = frozenset()
     extended_hours_entries: bool = False
+    #: Entries decided between sessions may wait at the venue for the next open.
+    next_open_entries: bool = False
