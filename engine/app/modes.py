@@ -13,14 +13,14 @@ from typing import Final
 from uuid import UUID, uuid5
 
 from engine.app.loop import EngineLoop, Observer, quiet_garbage_collector
-from engine.app.resuming import ResumingJournal
+from engine.app.resuming import ResumingJournal, last_law
 from engine.app.settings import RiskSettings
 from engine.app.strategy_loader import LoadedStrategy
 from engine.core.bars import PrintSource
 from engine.core.errors import BadInput
 from engine.core.execution.bracket_table import ExitStyle
 from engine.core.messages import AccountFunded
-from engine.core.pipeline import Pipeline, PipelineSettings, StrategyBinding
+from engine.core.pipeline import LAW_VERSION, Pipeline, PipelineSettings, StrategyBinding
 from engine.core.values import AccountId, StrategyId
 from engine.matching import MatchRules
 from engine.ports import Feed
@@ -91,6 +91,11 @@ class RunSpec:
             "exit_style": self.exit_style.value,
             "latency_ns": str(self.latency_ns),
         }
+
+    @property
+    def record(self) -> dict[str, object]:
+        """Return what the row of a run keeps: the settings, and under which law they were used."""
+        return {**self.settings, "law_version": LAW_VERSION}
 
     def text(self) -> str:
         """Return what decides the run, as one line: the same line is the same run."""
@@ -173,7 +178,7 @@ def register(connection: sqlite.Connection, account: AccountRow, spec: RunSpec, 
         risk_hash=spec.risk.sha256,
         data_fingerprint=spec.feed.fingerprint,
         exit_style=spec.exit_style.value,
-        settings=spec.settings,
+        settings=spec.record,
         started_ts_ns=ts_ns,
     )
 
@@ -235,7 +240,14 @@ def _backtest_account(
     names = [name for (name,) in connection.execute("SELECT name FROM accounts ORDER BY id")]
     latest = find_account(connection, names[-1]) if names else None
     if latest is not None and latest.namespace == namespace and _was_interrupted(connection, latest):
-        return latest, True
+        law = last_law(connection, latest.name)
+        if law == LAW_VERSION:
+            return latest, True
+        if not append:
+            raise BadInput(
+                f"The interrupted run {latest.name} in {database} was begun under law {law} and this program decides "
+                f"by law {LAW_VERSION}: add --append to repeat it beside that one, or name another file with --db."
+            )
     if names and not append:
         raise BadInput(
             f"The database {database} already holds {len(names)} run(s), the last one {names[-1]}: "

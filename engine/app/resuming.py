@@ -1,11 +1,57 @@
-"""A journal that repeats: what an interrupted run has written is compared, and only the rest is written."""
+"""Going on with what an earlier run has written: under the same law, and with the same steps."""
 
 from __future__ import annotations
 
-from engine.core.errors import Halt
+import json
+from pathlib import Path
+from typing import Any, Final
+
+from engine.core.errors import BadInput, Halt
 from engine.core.messages import Event, Step
+from engine.core.pipeline import LAW_VERSION
 from engine.store.accounts import AccountRow
+from engine.store.connection import open_reader, sqlite
 from engine.store.writer import GENESIS, SqliteJournal, chained, step_rows
+
+#: The law of runs that did not note theirs.
+_FIRST_LAW: Final = 1
+
+
+def law_of(settings: dict[str, Any]) -> int:
+    """Return the version of the law under which a run with these settings decided."""
+    return int(settings.get("law_version", _FIRST_LAW))
+
+
+def last_law(connection: sqlite.Connection, account_name: str) -> int:
+    """Return the law of an account's last run, this program's where there is none; any schema will do."""
+    row = connection.execute(
+        "SELECT settings FROM runs AS run JOIN accounts AS account ON account.id = run.account_id "
+        "WHERE account.name = ? ORDER BY run.id DESC LIMIT 1",
+        (account_name,),
+    ).fetchone()
+    return LAW_VERSION if row is None else law_of(json.loads(row[0]))
+
+
+def require_same_law(database: Path, account_name: str) -> None:
+    """Raise BadInput where an account was begun under another law: what it did before would come out otherwise now.
+
+    To be called before the file is upgraded: the program that began it may still have to go on with it.
+    """
+    if not database.is_file() or not database.stat().st_size:
+        return
+    connection = open_reader(database)
+    try:
+        if connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'runs'").fetchone() is None:
+            return
+        law = last_law(connection, account_name)
+    finally:
+        connection.close()
+    if law != LAW_VERSION:
+        raise BadInput(
+            f"The account {account_name} in {database} was traded under law {law} and this program decides by law "
+            f"{LAW_VERSION}: go on with the program that wrote it, or name another file with --db (status, sql, order "
+            "show and db check still read it)."
+        )
 
 
 class ResumingJournal:

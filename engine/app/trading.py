@@ -13,6 +13,7 @@ from uuid import uuid4
 from engine.app.loop import EngineLoop, Observer
 from engine.app.modes import RunSpec, make_pipeline, make_venue, opening, paper_namespace, register
 from engine.app.recovery import restore
+from engine.app.resuming import require_same_law
 from engine.core.errors import BadInput
 from engine.core.execution.order_table import OrderState
 from engine.core.execution.orders import WorkingOrder
@@ -100,6 +101,7 @@ class TradingAccount:
     def _open(self) -> None:
         spec, stack = self.spec, self._stack
         stack.enter_context(EngineLock(self.database))
+        require_same_law(self.database, ACCOUNT_NAME)
         upgrade(self.database)
         self._connection = open_writer(self.database)
         stack.callback(self._connection.close)

@@ -1,6 +1,6 @@
 """The one door, and the ONE place that knows the order of the stages."""
 
 from engine.core.pipeline.pipeline import Pipeline
-from engine.core.pipeline.settings import PipelineSettings, StrategyBinding
+from engine.core.pipeline.settings import LAW_VERSION, PipelineSettings, StrategyBinding
 
-__all__ = ["Pipeline", "PipelineSettings", "StrategyBinding"]
+__all__ = ["LAW_VERSION", "Pipeline", "PipelineSettings", "StrategyBinding"]

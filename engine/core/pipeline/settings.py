@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 from uuid import UUID
 
 from engine.core.bars import GRACE_NS, PrintSource
@@ -13,6 +14,10 @@ from engine.core.messages import Bar
 from engine.core.risk.limits import Limits
 from engine.core.signals import Context, Strategy
 from engine.core.values import AccountId, Instrument, InstrumentId, Sessions, StrategyId
+
+#: Which law decides: raised with every release in which the same inputs may come out otherwise than before. A journal
+#: is gone on with only under the version that began it.
+LAW_VERSION: Final = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
