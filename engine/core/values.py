@@ -29,6 +29,7 @@ PRICE_DECIMALS: Final = 10
 QUANTITY_DECIMALS: Final = 8
 CASH_DECIMALS: Final = 8
 ZERO: Final = Decimal(0)
+ONE: Final = Decimal(1)
 
 _INT64_MAX: Final = 2**63 - 1
 _CASH_UNIT: Final = Decimal(1).scaleb(-CASH_DECIMALS)

@@ -16,8 +16,9 @@ from engine.store.accounts import AccountRow, list_accounts
 from engine.store.books import check_books
 from engine.store.connection import explained, sqlite
 from engine.store.findings import Finding
+from engine.store.layouts import BARS, INPUTS, LAYOUTS, UNHASHED
 from engine.store.migrate import open_current_reader
-from engine.store.rows import BARS, INPUTS, LAYOUTS, UNHASHED, Row, shortened
+from engine.store.rows import Row, shortened
 from engine.store.statements import SHIFTED
 from engine.store.triggers import trigger_statements
 from engine.store.writer import GENESIS, chained

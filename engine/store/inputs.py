@@ -29,7 +29,8 @@ from engine.core.messages import (
 from engine.core.values import InstrumentId, SessionKind
 from engine.store.accounts import AccountRow
 from engine.store.connection import sqlite
-from engine.store.rows import BARS, LAYOUTS, PLAIN_BAR_WIDTH, Row
+from engine.store.layouts import BARS, LAYOUTS, PLAIN_BAR_WIDTH
+from engine.store.rows import Row
 
 #: Inputs that are journaled only when their step holds something: they change nothing durable otherwise.
 _PASSING: Final = frozenset({Tick, Quote, TimeAdvanced})

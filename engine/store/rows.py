@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any, Final, NamedTuple
+from math import isfinite
+from typing import Any, Final
 
 from msgspec import json as msgspec_json
 
 from engine.core.messages import (
     Bar,
     BracketOpened,
+    BracketPlanned,
     BracketTransitioned,
     CashMoved,
     Command,
@@ -26,6 +28,7 @@ from engine.core.messages import (
     OrderCreated,
     OrderTransitioned,
     PositionChanged,
+    Signal,
     SignalEmitted,
     TradeBooked,
     TradingStateChanged,
@@ -39,123 +42,40 @@ from engine.core.values import (
     notional,
     scaled_integer,
 )
+from engine.store.layouts import (
+    BARS,
+    BRACKET_EVENTS,
+    BRACKET_PLANS,
+    BRACKETS,
+    CASH_MOVEMENTS,
+    COMMANDS,
+    DECISIONS,
+    EQUITY_CURVE,
+    GAPS,
+    LAYOUTS,
+    ORDER_EVENTS,
+    ORDERS,
+    PLAIN_BAR_WIDTH,
+    POSITIONS,
+    REFUSED_INPUTS,
+    SIGNALS,
+    TRADES,
+    TRADING_STATES,
+)
 
 #: What SQLite stores and msgpack encodes without loss.
 Value = int | float | str | bytearray | None
 Row = tuple[Value, ...]
 
 
-class Layout(NamedTuple):
-    """Name the table of a row and the columns that its values go to, in order."""
-
-    table: str
-    columns: tuple[str, ...]
-    #: How many columns the table had first, where later ones were added at the end.
-    first_width: int | None = None
-
-
-# The numbers of tables are part of what is hashed: add, never renumber. They are the order of writing, too, which
-# puts a row after those that it refers to.
-INPUTS: Final = 0
-BARS: Final = 1
-GAPS: Final = 2
-REFUSED_INPUTS: Final = 3
-SIGNALS: Final = 4
-DECISIONS: Final = 5
-BRACKETS: Final = 6
-ORDERS: Final = 7
-BRACKET_EVENTS: Final = 8
-ORDER_EVENTS: Final = 9
-COMMANDS: Final = 10
-TRADES: Final = 11
-POSITIONS: Final = 12
-CASH_MOVEMENTS: Final = 13
-EQUITY_CURVE: Final = 14
-TRADING_STATES: Final = 15
-
-#: How much of a bar's row is kept where the rest is as `_PLAIN_TAIL` says: a bar from a file, alone in its step.
-PLAIN_BAR_WIDTH: Final = 10
 _PLAIN_START: Final[Row] = (0, None, None, 0, 1)
 _PLAIN_TAIL: Final[Row] = (*_PLAIN_START, *(None,) * 8)
 
-LAYOUTS: Final[tuple[Layout, ...]] = (
-    Layout("inputs", ("id", "kind", "venue_ts_ns", "received_ts_ns", "payload")),
-    Layout(
-        "bars",
-        (
-            *("step_id", "instrument_id", "start_ts_ns", "open", "high", "low", "close", "volume", "vwap"),
-            *("session_kind", "step_position", "tick_count", "quote_count", "revision", "complete"),
-            *("bid_open", "bid_high", "bid_low", "bid_close", "ask_open", "ask_high", "ask_low", "ask_close"),
-        ),
-    ),
-    Layout("gaps", ("step_id", "instrument_id", "from_ts_ns", "until_ts_ns", "reason")),
-    Layout("refused_inputs", ("step_id", "instrument_id", "reason", "count", "ts_ns")),
-    Layout(
-        "signals",
-        (
-            *("id", "step_id", "strategy_id", "instrument_id", "symbol", "kind", "side", "order_type", "limit_price"),
-            *("stop_distance", "target_distance", "reason", "indicator_values", "bar_start_ts_ns", "ts_ns"),
-        ),
-    ),
-    Layout(
-        "decisions",
-        (
-            *("id", "step_id", "signal_id", "strategy_id", "instrument_id", "symbol", "leg", "side", "order_type"),
-            *("quantity_e8", "approved", "reason", "checks", "ts_ns"),
-        ),
-    ),
-    Layout(
-        "brackets",
-        (
-            *("id", "step_id", "strategy_id", "instrument_id", "symbol", "signal_id", "exit_style"),
-            *("stop_distance", "target_distance", "opened_ts_ns"),
-        ),
-    ),
-    Layout(
-        "orders",
-        (
-            *("id", "step_id", "client_order_id", "strategy_id", "instrument_id", "symbol", "bracket_id"),
-            *("decision_id", "leg", "side", "order_type", "quantity_e8", "limit_price_e10", "stop_price_e10"),
-            *("time_in_force", "link", "reference_price_e10", "submit_ts_ns"),
-        ),
-    ),
-    Layout(
-        "bracket_events",
-        (
-            *("step_id", "bracket_id", "version", "from_state", "to_state", "trigger", "exit_reason"),
-            *("entered_quantity_e8", "exited_quantity_e8", "deadline_ts_ns", "ts_ns"),
-        ),
-    ),
-    Layout(
-        "order_events",
-        (
-            *("step_id", "order_id", "version", "from_state", "to_state", "trigger", "source", "reason"),
-            *("filled_quantity_e8", "cancel_requested", "venue_order_id", "venue_ts_ns", "ts_ns"),
-        ),
-    ),
-    Layout("commands", ("step_id", "kind", "client_order_id", "payload", "decided_ts_ns")),
-    Layout(
-        "trades",
-        (
-            *("id", "step_id", "order_id", "bracket_id", "execution_id", "strategy_id", "instrument_id", "symbol"),
-            *("leg", "side", "price_e10", "quantity_e8", "value_e8", "fee_e8", "realized_pnl_e8", "is_bust"),
-            *("venue_ts_ns", "ts_ns"),
-        ),
-    ),
-    Layout(
-        "positions",
-        ("step_id", "strategy_id", "instrument_id", "symbol", "quantity_e8", "cost_e8", "realized_pnl_e8", "ts_ns"),
-    ),
-    Layout("cash_movements", ("id", "step_id", "amount_e8", "kind", "source", "settlement_ts_ns", "ts_ns")),
-    Layout("equity_curve", ("step_id", "step_position", "ts_ns", "cash_e8", "equity_e8")),
-    Layout(
-        "trading_states",
-        ("step_id", "strategy_id", "instrument_id", "from_state", "to_state", "reason", "source", "ts_ns"),
-    ),
+#: What a signal may state besides its columns, in the order of writing.
+_TERMS: Final = (
+    *("limit_offset", "limit_offset_bps", "stop_limit_offset", "targets", "trail_distance", "trail_step"),
+    *("break_even_distance", "expires_after_s", "hold_s_max", "fraction", "stop_price"),
 )
-
-#: Left out of the hash: each change follows from a hashed trade, and the table keeps only the last one.
-UNHASHED: Final = frozenset({POSITIONS})
 
 _REGULAR: Final = SessionKind.REGULAR
 _encode_json: Final = msgspec_json.Encoder().encode
@@ -286,7 +206,26 @@ def _signal(fact: SignalEmitted, step: int, _: int) -> Row:
         _json({name: float(value) for name, value in signal.values}),
         fact.bar_start_ts_ns,
         fact.ts_ns,
+        _terms(signal),
     )
+
+
+def _terms(signal: Signal) -> str | None:
+    # Only what was stated; a whole number of seconds stays whole, and what is no number is kept as text.
+    stated: dict[str, object] = {}
+    for name in _TERMS:
+        value = getattr(signal, name)
+        if value is not None and value != ():
+            stated[name] = (
+                [[_number(part) for part in target] for target in value] if name == "targets" else _number(value)
+            )
+    return _json(stated) if stated else None
+
+
+def _number(value: float) -> float | int | str:
+    if isinstance(value, int):
+        return value
+    return float(value) if isfinite(value) else repr(float(value))
 
 
 def _decision(fact: DecisionMade, step: int, _: int) -> Row:
@@ -319,6 +258,21 @@ def _bracket(fact: BracketOpened, step: int, _: int) -> Row:
         str(fact.exit_style),
         _optional_text(fact.stop_distance),
         _optional_text(fact.target_distance),
+        fact.ts_ns,
+    )
+
+
+def _bracket_plan(fact: BracketPlanned, step: int, _: int) -> Row:
+    plan = fact.plan
+    return (
+        step,
+        fact.bracket_id,
+        _json([[str(part) for part in target] for target in plan.targets]) if plan.targets else None,
+        _optional_text(plan.stop_limit_offset),
+        _optional_text(plan.trail_distance),
+        _optional_text(plan.trail_step),
+        _optional_text(plan.break_even_distance),
+        plan.hold_ns_max,
         fact.ts_ns,
     )
 
@@ -456,6 +410,7 @@ _FACT_ROWS: Final[dict[type, tuple[int, Callable[[Any, int, int], Row]]]] = {
     OrderCreated: (ORDERS, _order),
     OrderTransitioned: (ORDER_EVENTS, _order_event),
     BracketOpened: (BRACKETS, _bracket),
+    BracketPlanned: (BRACKET_PLANS, _bracket_plan),
     BracketTransitioned: (BRACKET_EVENTS, _bracket_event),
     TradeBooked: (TRADES, _trade),
     PositionChanged: (POSITIONS, _position),

@@ -6,23 +6,29 @@ Every kind of fact is one table; ids of one account start at its `id_offset`, so
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import (
     Column,
     ForeignKey,
     ForeignKeyConstraint,
     Index,
-    MetaData,
     PrimaryKeyConstraint,
-    Table,
     UniqueConstraint,
 )
-from sqlalchemy import text as sql_text
-from sqlalchemy.schema import SchemaItem
-from sqlalchemy.sql.elements import quoted_name
 
-from engine.store.columns import BYTES, TEXT, WHOLE, computed, flag, moment, money, price, quantity, real, text, whole
+from engine.store.columns import BYTES, TEXT, computed, flag, moment, money, price, quantity, real, text, whole
+from engine.store.tables import METADATA as _METADATA
+from engine.store.tables import TRIGGER
+from engine.store.tables import account_column as _account
+from engine.store.tables import defaulted_column as _defaulted
+from engine.store.tables import id_column as _id
+from engine.store.tables import instrument_exists as _instrument_exists
+from engine.store.tables import owner_column as _owner
+from engine.store.tables import step_column as _step
+from engine.store.tables import strategy_exists as _strategy_exists
+from engine.store.tables import table as _table
+from engine.store.tables import word_column as _word
 from engine.store.vocabulary import VOCABULARY
 
 #: The newest migration that this program knows; a fresh database is stamped with it.
@@ -30,58 +36,7 @@ SCHEMA_REVISION: Final = "0002"
 #: Ids of one account: from its offset + 1 to its offset + this.
 IDS_PER_ACCOUNT: Final = 10**9
 
-METADATA: Final = MetaData(
-    naming_convention={
-        "pk": "%(table_name)s_key",
-        "fk": "%(table_name)s_%(column_0_N_name)s_exists",
-        "uq": "%(table_name)s_%(column_0_N_name)s_once",
-        "ix": "%(table_name)s_by_%(column_0_N_name)s",
-    }
-)
-
-
-def _table(name: str, *items: SchemaItem, rowid: bool = True) -> Table:
-    return Table(name, METADATA, *items, sqlite_strict=True, sqlite_with_rowid=rowid)
-
-
-def _word(name: str, vocabulary: str) -> Column[Any]:
-    return text(name, ForeignKey(f"{vocabulary}.name"))
-
-
-# A keyword that needs no quotes: people type it without.
-TRIGGER: Final = quoted_name("trigger", quote=False)
-
-
-def _id() -> Column[Any]:
-    return Column("id", WHOLE, primary_key=True)
-
-
-def _defaulted(name: str, default: str) -> Column[Any]:
-    return Column(name, WHOLE, nullable=False, server_default=sql_text(default))
-
-
-def _account() -> Column[Any]:
-    return whole("account_id", ForeignKey("accounts.id"))
-
-
-def _owner() -> Column[Any]:
-    # The account of a row whose instrument or step says already that the account exists: one look-up less per row.
-    return whole("account_id")
-
-
-def _step() -> Column[Any]:
-    return whole("step_id", ForeignKey("inputs.id"))
-
-
-def _instrument_exists() -> ForeignKeyConstraint:
-    return ForeignKeyConstraint(
-        ["account_id", "instrument_id"], ["instruments.account_id", "instruments.instrument_id"]
-    )
-
-
-def _strategy_exists() -> ForeignKeyConstraint:
-    return ForeignKeyConstraint(["account_id", "strategy_id"], ["strategies.account_id", "strategies.strategy_id"])
-
+METADATA: Final = _METADATA
 
 for _name in VOCABULARY:
     _table(_name, Column("name", TEXT, primary_key=True), rowid=False)
@@ -261,6 +216,7 @@ signals = _table(
     text("indicator_values"),
     *moment("bar_start_ts_ns", twin="bar_timestamp"),
     *moment("ts_ns", twin="timestamp"),
+    text("terms", optional=True),
     _instrument_exists(),
     _strategy_exists(),
 )
@@ -310,6 +266,22 @@ brackets = _table(
     *moment("updated_ts_ns", twin="updated_timestamp"),
     _instrument_exists(),
     _strategy_exists(),
+)
+
+bracket_plans = _table(
+    "bracket_plans",
+    _id(),
+    _owner(),
+    _step(),
+    whole("bracket_id", ForeignKey("brackets.id")),
+    text("targets", optional=True),
+    text("stop_limit_offset", optional=True),
+    text("trail_distance", optional=True),
+    text("trail_step", optional=True),
+    text("break_even_distance", optional=True),
+    whole("hold_ns_max", optional=True),
+    *moment("ts_ns", twin="timestamp"),
+    UniqueConstraint("bracket_id"),
 )
 
 bracket_events = _table(

@@ -30,7 +30,7 @@ from engine.core.execution.bracket_table import BRACKET_MACHINE
 from engine.core.execution.order_table import ORDER_MACHINE
 from engine.store import schema
 from engine.store.connection import sqlite
-from engine.store.rows import (
+from engine.store.layouts import (
     BARS,
     BRACKET_EVENTS,
     BRACKETS,

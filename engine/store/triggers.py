@@ -22,6 +22,7 @@ APPEND_ONLY: Final = (
     "cash_movements",
     "equity_curve",
     "trading_states",
+    "bracket_plans",
 )
 #: Tables whose rows are never removed and of which only these columns change.
 STATE_COLUMNS: Final[dict[str, tuple[str, ...]]] = {

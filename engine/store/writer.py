@@ -19,19 +19,8 @@ from engine.core.messages import BarClosed, EquityMarked, Event, Step
 from engine.store.accounts import AccountRow
 from engine.store.connection import explained, path_of, sqlite
 from engine.store.inputs import input_row, is_journaled
-from engine.store.rows import (
-    BARS,
-    INPUTS,
-    LAYOUTS,
-    ORDER_EVENTS,
-    PLAIN_BAR_WIDTH,
-    UNHASHED,
-    Row,
-    bar_row,
-    command_row,
-    fact_row,
-    hashed_part,
-)
+from engine.store.layouts import BARS, INPUTS, LAYOUTS, ORDER_EVENTS, PLAIN_BAR_WIDTH, UNHASHED
+from engine.store.rows import Row, bar_row, command_row, fact_row, hashed_part
 from engine.store.schema import IDS_PER_ACCOUNT
 from engine.store.statements import ROWS_AT_ONCE, Statements
 

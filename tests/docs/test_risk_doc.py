@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from engine.app.settings import RiskFile
 from engine.core.execution.bracket_table import BracketState
 from engine.core.execution.register import UNANSWERED_MAX
-from engine.core.messages import TradingState
+from engine.core.messages import TradingState, plans
 from engine.core.risk import checks
 
 _CODE = re.compile(r"`([a-z_.]+)`")
@@ -51,8 +51,8 @@ KEYS = dict(keys_of(RiskFile))
 
 
 def functions() -> dict[str, ast.FunctionDef]:
-    tree = ast.parse(inspect.getsource(checks))
-    return {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    trees = [ast.parse(inspect.getsource(module)) for module in (checks, plans)]
+    return {node.name: node for tree in trees for node in tree.body if isinstance(node, ast.FunctionDef)}
 
 
 def texts(node: ast.expr | None) -> Iterator[str]:
@@ -81,7 +81,7 @@ def reasons_of(name: str, known: dict[str, ast.FunctionDef]) -> set[str]:
     for node in ast.walk(known[name]):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             found |= reasons_of(node.func.id, known)
-        found.update(texts(reason_in(node, is_helper=name.startswith("_"))))
+        found.update(texts(reason_in(node, is_helper=name.startswith("_") or name == "plan_defect")))
     return found - {""}
 
 

@@ -14,7 +14,8 @@ from engine.core.errors import Bug
 from engine.core.messages import EMPTY_STEP, AccountFunded, Bar, BarClosed, Event, Quote, QuoteBar, Step, Tick
 from engine.core.values import InstrumentId, SessionKind
 from engine.store.inputs import bar_of, decoded, input_row
-from engine.store.rows import BARS, LAYOUTS, PLAIN_BAR_WIDTH, bar_row, shortened
+from engine.store.layouts import BARS, LAYOUTS, PLAIN_BAR_WIDTH
+from engine.store.rows import bar_row, shortened
 
 _whole = st.integers(0, 2**63 - 1)
 _real = st.floats(allow_nan=False, allow_infinity=False)

@@ -13,8 +13,8 @@ from sqlalchemy.schema import CreateTable
 
 from engine.core.errors import BadInput
 from engine.store.connection import open_reader, open_writer, sqlite
+from engine.store.layouts import LAYOUTS
 from engine.store.migrate import default_path, migrate_from_nothing, open_current_reader, upgrade
-from engine.store.rows import LAYOUTS
 from engine.store.schema import METADATA, SCHEMA_REVISION
 from engine.store.triggers import APPEND_ONLY, STATE_COLUMNS
 from engine.store.views import VIEWS

@@ -70,6 +70,9 @@ _CROSSINGS = {
     "_finite": "the two above share it",
     "Ledger.__init__": "the last closes are market data, kept as they came",
     "_distance": "a strategy's distance, kept unrounded, becomes a decimal here",
+    "_exact": "the terms of a strategy's exit plan, kept unrounded, become decimals here",
+    "_optional": "it shares the one above",
+    "nanoseconds": "seconds that a strategy states become whole nanoseconds here",
     "Ledger.mark": "a close is market data; `exact` turns it into money where a position is valued",
 }
 

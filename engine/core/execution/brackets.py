@@ -9,7 +9,7 @@ from typing import Final
 from engine.core.execution.bracket_table import BRACKET_MACHINE, FINAL_STATES, BracketState, BracketTrigger
 from engine.core.execution.order_table import OrderState
 from engine.core.execution.orders import WorkingOrder
-from engine.core.messages import BracketTransitioned
+from engine.core.messages import BracketTransitioned, ExitPlan
 from engine.core.values import ZERO, ClientOrderId, InstrumentId, Leg, StrategyId
 
 _WORKING_STATES: Final = frozenset({OrderState.ACK, OrderState.PARTIAL})
@@ -26,6 +26,7 @@ class Bracket:
     signal_id: int | None
     stop_distance: Decimal | None
     target_distance: Decimal | None
+    plan: ExitPlan
     state: BracketState = BracketState.ENTERING
     version: int = 1
     #: Filled by the entry, and by exits, in shares or coins.

@@ -16,11 +16,13 @@ from engine.core.execution import legs
 from engine.core.execution.bracket_table import BRACKET_MACHINE, BracketState, BracketTrigger, ExitStyle
 from engine.core.execution.brackets import Bracket, move
 from engine.core.execution.orders import Execution, WorkingOrder
+from engine.core.execution.plans import plain_plan
 from engine.core.execution.register import OrderRegister
 from engine.core.execution.settings import Deadlines
 from engine.core.messages import (
     Approved,
     BracketOpened,
+    BracketPlanned,
     Draft,
     HaltWanted,
     OrderRequest,
@@ -143,6 +145,7 @@ class ExecutionStage:
             signal_id=request.signal_id,
             stop_distance=request.stop_distance,
             target_distance=request.target_distance,
+            plan=request.plan or plain_plan(request.stop_distance, request.target_distance),
             reference_price=request.reference_price,
         )
         self._brackets[bracket.bracket_id] = bracket
@@ -160,6 +163,8 @@ class ExecutionStage:
                 ts_ns=draft.ts_ns,
             )
         )
+        if request.plan is not None:
+            draft.facts.append(BracketPlanned(bracket_id=bracket.bracket_id, plan=request.plan, ts_ns=draft.ts_ns))
         return bracket
 
     def _exit_placed(self, bracket: Bracket, leg: Leg, draft: Draft) -> None:

@@ -29,6 +29,7 @@ from engine.core.messages.events import (
 from engine.core.messages.facts import (
     Bar,
     BracketOpened,
+    BracketPlanned,
     BracketTransitioned,
     CashMoved,
     CheckResult,
@@ -48,6 +49,7 @@ from engine.core.messages.facts import (
     TradingState,
     TradingStateChanged,
 )
+from engine.core.messages.plans import ExitPlan, is_time, plan_defect
 from engine.core.messages.requests import Approved, HaltWanted, OrderRequest
 from engine.core.messages.step import EMPTY_STEP, Draft, Step
 
@@ -58,6 +60,7 @@ __all__ = [
     "Bar",
     "BarClosed",
     "BracketOpened",
+    "BracketPlanned",
     "BracketTransitioned",
     "CancelOrder",
     "CancelRejected",
@@ -69,6 +72,7 @@ __all__ = [
     "EquityMarked",
     "Event",
     "ExecutionBusted",
+    "ExitPlan",
     "Fact",
     "FeedInterrupted",
     "Flatten",
@@ -105,4 +109,6 @@ __all__ = [
     "TradingState",
     "TradingStateChanged",
     "VenueReport",
+    "is_time",
+    "plan_defect",
 ]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
+from engine.core.messages.plans import ExitPlan
 from engine.core.messages.quick import quick_init
 from engine.core.values import (
     ClientOrderId,
@@ -92,6 +93,12 @@ class SignalKind(StrEnum):
     ENTER = "enter"
     EXIT = "exit"
     CANCEL_ENTRY = "cancel_entry"
+    #: A further entry, in a bracket of its own.
+    SCALE_IN = "scale_in"
+    #: Sell a part of what is held.
+    SCALE_OUT = "scale_out"
+    #: Move the stop of what is held to `stop_price`.
+    MOVE_STOP = "move_stop"
 
 
 @quick_init
@@ -109,6 +116,26 @@ class Signal:
     reason: str = ""
     #: Indicator values at the bar, by name, for the record.
     values: tuple[tuple[str, float], ...] = ()
+    #: A limit entry so far below the last price for a buy (negative: above), in price units or in basis points.
+    limit_offset: float | None = None
+    limit_offset_bps: float | None = None
+    #: The stop is a stop-limit, whose limit is so far below its stop price.
+    stop_limit_offset: float | None = None
+    #: (distance, fraction of the position) of several targets, in place of `target_distance`; fractions sum to <= 1.
+    targets: tuple[tuple[float, float], ...] = ()
+    #: The stop follows the highest price at this distance, in steps of at least `trail_step` (else one tick).
+    trail_distance: float | None = None
+    trail_step: float | None = None
+    #: Once the price is so far above the entry, the stop moves to the entry's price.
+    break_even_distance: float | None = None
+    #: Seconds of session time after which an entry that still works is canceled.
+    expires_after_s: int | None = None
+    #: Seconds of session time after the first fill at which the position is left.
+    hold_s_max: int | None = None
+    #: SCALE_OUT: the part of the position to sell. SCALE_IN: the part of the gate's size to buy.
+    fraction: float | None = None
+    #: MOVE_STOP: the new stop price.
+    stop_price: float | None = None
 
 
 @quick_init
@@ -229,6 +256,16 @@ class BracketOpened:
 
 @quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BracketPlanned:
+    """Say how a bracket is to be left, where that is more than a stop and one target."""
+
+    bracket_id: int
+    plan: ExitPlan
+    ts_ns: int
+
+
+@quick_init
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BracketTransitioned:
     """Say that a bracket moved by a trigger."""
 
@@ -343,6 +380,7 @@ Fact = (
     | OrderCreated
     | OrderTransitioned
     | BracketOpened
+    | BracketPlanned
     | BracketTransitioned
     | TradeBooked
     | PositionChanged

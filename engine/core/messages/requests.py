@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Generic, TypeVar
 
+from engine.core.messages.plans import ExitPlan
 from engine.core.messages.quick import quick_init
-from engine.core.values import InstrumentId, Leg, OrderType, Side, StrategyId, TimeInForce
+from engine.core.values import ONE, InstrumentId, Leg, OrderType, Side, StrategyId, TimeInForce
 
 
 @quick_init
@@ -31,6 +32,12 @@ class OrderRequest:
     #: Unrounded distances of a bracket's exits, in price units; only for entries.
     stop_distance: Decimal | None = None
     target_distance: Decimal | None = None
+    #: What an entry's exits have beyond a stop and one target; None where that is nothing.
+    plan: ExitPlan | None = None
+    #: An entry that still works after so much session time is canceled, ns.
+    expires_after_ns: int | None = None
+    #: The part of the gate's size that an entry asks for.
+    size_factor: Decimal = ONE
     signal_id: int | None = None
     #: 0 for an entry, whose bracket is opened after approval.
     bracket_id: int = 0

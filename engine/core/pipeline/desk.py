@@ -8,6 +8,7 @@ from typing import Final
 
 from engine.core.execution.brackets import Bracket
 from engine.core.execution.orders import WorkingOrder
+from engine.core.execution.plans import nanoseconds, plan_of
 from engine.core.execution.stage import ExecutionStage, Wish
 from engine.core.ledger import Ledger
 from engine.core.messages import (
@@ -109,6 +110,9 @@ class Desk:
             case SignalKind.CANCEL_ENTRY:
                 for bracket in brackets:
                     self._execution.cancel_entry(bracket, draft)
+            case SignalKind.SCALE_IN | SignalKind.SCALE_OUT | SignalKind.MOVE_STOP:
+                # Recorded; nothing follows yet.
+                pass
         return wishes
 
     def _entry_request(self, signal: Signal, binding: StrategyBinding, reference_price: Decimal) -> OrderRequest:
@@ -127,6 +131,8 @@ class Desk:
             reference_price=reference_price,
             stop_distance=_distance(signal.stop_distance),
             target_distance=_distance(signal.target_distance),
+            plan=plan_of(signal),
+            expires_after_ns=nanoseconds(signal.expires_after_s),
             signal_id=self._signals,
         )
 

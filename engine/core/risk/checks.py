@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
-from engine.core.messages import CheckResult, OrderRequest, TradingState
+from engine.core.messages import CheckResult, OrderRequest, TradingState, is_time, plan_defect
 from engine.core.messages.quick import quick_init
 from engine.core.risk.limits import Limits
 from engine.core.values import Instrument, Leg, OrderType, Session, Side, notional, worst_price
@@ -167,7 +167,9 @@ def _invalid_entry(request: OrderRequest) -> str:
         return "stop_below_zero"
     if target is not None and not (_is_price(target) and _is_price(request.reference_price + target)):
         return "bad_target_distance"
-    return ""
+    if not is_time(request.expires_after_ns):
+        return "bad_expiry"
+    return "" if request.plan is None else plan_defect(request.plan)
 
 
 def tick_and_lot(situation: Situation, limits: Limits) -> CheckResult:
