@@ -31,6 +31,8 @@ fills at the standing ask or bid that satisfies it, else at its own price when a
 
 **Prices.** A fill is at the exact print or at the order's own price, never rounded. Slippage, in basis points, is
 adverse, on market and stop fills only, and goes to the tick away from us; zero slippage changes nothing.
+A market order with a collar (some venues send a market buy as a limit some percent above the market) fills as a market
+order does, but never at a price beyond the collar: it waits for an opening price, quote or print inside it.
 Quantities fill whole, unless `fill_quantity_max` caps what one match gives.
 """
 
@@ -112,16 +114,17 @@ class Trigger(NamedTuple):
 Match = Fill | Trigger
 
 
-def working_order(command: SubmitOrder, arrived_ts_ns: int) -> WorkingOrder:
-    """Return the resting order that a command asks for."""
+def working_order(command: SubmitOrder, arrived_ts_ns: int, *, collar_price: Decimal | None = None) -> WorkingOrder:
+    """Return the resting order that a command asks for; `collar_price` bounds what a market order may pay or take."""
+    limit_price = command.limit_price if collar_price is None else collar_price
     return WorkingOrder(
         command.client_order_id,
         command.side is Side.BUY,
         command.order_type,
         command.quantity,
-        command.limit_price,
+        limit_price,
         command.stop_price,
-        nan if command.limit_price is None else float(command.limit_price),
+        nan if limit_price is None else float(limit_price),
         nan if command.stop_price is None else float(command.stop_price),
         arrived_ts_ns,
         command.link,
@@ -205,14 +208,23 @@ def match_tick(
 
 
 def _is_limit(order: WorkingOrder) -> bool:
-    return order.limit_price is not None and (order.order_type is not _STOP_LIMIT or order.triggered)
+    if order.limit_price is None or order.order_type is _MARKET:
+        return False
+    return order.order_type is not _STOP_LIMIT or order.triggered
+
+
+def _inside_collar(fill: Fill) -> Fill | None:
+    order, collar = fill.order, fill.order.limit_price
+    if collar is None or (fill.price <= collar if order.is_buy else fill.price >= collar):
+        return fill
+    return None
 
 
 # One order against one price at which it could trade now.
 def _meet(order: WorkingOrder, at: float, *, trigger: float, rules: MatchRules, instrument: Instrument) -> Match | None:
     order_type = order.order_type
     if order_type is _MARKET:
-        return _slipped(order, exact(at), rules, instrument)
+        return _inside_collar(_slipped(order, exact(at), rules, instrument))
     limit_allows = at <= order.limit if order.is_buy else at >= order.limit
     if _is_limit(order):
         return Fill(order, exact(at), _quantity(order, rules)) if limit_allows else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
+from engine.core.execution.bracket_table import ExitStyle
 from engine.core.messages import Command, Event, MarketEvent, Step, VenueReport
 from engine.core.values import Instrument, InstrumentId, Sessions
 
@@ -31,6 +32,9 @@ class Feed(Protocol):
 
 class Venue(Protocol):
     """Take commands and give reports. Never blocks and never calls back: reports wait until they are drained."""
+
+    #: The styles of exits that it can do, its default first.
+    exit_styles: tuple[ExitStyle, ...]
 
     def send(self, command: Command) -> None:
         """Hand over a committed command; its outcome comes as reports."""

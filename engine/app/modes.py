@@ -46,6 +46,8 @@ _ONLY_ACCOUNT: Final = AccountId(1)
 #: Under which the namespaces of backtests are derived; a constant of the product.
 _BACKTESTS: Final = UUID("8c5e7a52-52f5-4f0e-9a54-0b8f0d4f9f3a")
 _PAPER: Final = UUID("d0f0b6a1-6f0e-4f7d-8c55-3c9f6b6f2a17")
+#: A venue that does not link is simulated as Robinhood, which sends a market buy as a limit 5 % above the market.
+_NO_LINK_COLLAR: Final = Decimal("0.05")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +63,7 @@ class RunSpec:
     slippage_bps: Decimal = Decimal(0)
     limit_fills_on_touch: bool = False
     prints_from: PrintSource = PrintSource.TICKS
-    exit_style: ExitStyle = ExitStyle.BOTH_LEGS
+    exit_style: ExitStyle = PaperVenue.exit_styles[0]
     #: Market time until an order or a cancel reaches the simulated venue.
     latency_ns: int = 0
 
@@ -148,6 +150,8 @@ def make_venue(spec: RunSpec, book: PaperBook | None = None) -> PaperVenue:
             submit_latency_ns=spec.latency_ns,
             cancel_latency_ns=spec.latency_ns,
             prints_expected=spec.prints_from is PrintSource.TICKS,
+            exit_style=spec.exit_style,
+            market_buy_collar=_NO_LINK_COLLAR if spec.exit_style is ExitStyle.REST_STOP else None,
         ),
         book=book,
     )

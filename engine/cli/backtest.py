@@ -9,12 +9,14 @@ import typer
 
 from engine.cli.options import (
     CalendarOption,
+    ExitsOption,
     JsonOption,
     LatencyOption,
     ParametersOption,
     RiskOption,
     SymbolsOption,
     amount,
+    exit_style,
     latency_ns,
     pairs,
     refuse_overwriting,
@@ -44,6 +46,10 @@ def backtest(
         bool, typer.Option("--limit-fills-on-touch", help="Let a limit fill where the price only touched it.")
     ] = False,
     latency_ms: LatencyOption = "0",
+    exits: ExitsOption = None,
+    both_exits: Annotated[
+        bool, typer.Option("--both-exits", help="Run the other exit style too, and show both side by side.")
+    ] = False,
     parameters: ParametersOption = None,
     risk: RiskOption = None,
     calendar: CalendarOption = None,
@@ -61,7 +67,9 @@ def backtest(
 
     Without --db the rows are thrown away at the end. Exit codes: 0 done, 2 bad input, 3 halted, 4 try again.
     """
-    from engine.app.results import check_round_trips_path
+    from dataclasses import replace
+
+    from engine.app.results import check_round_trips_path, write_round_trips
     from engine.app.settings import load_risk
     from engine.app.strategy_loader import load_strategy
     from engine.feeds.replay import ReplayFeed
@@ -70,6 +78,8 @@ def backtest(
         check_round_trips_path(trades_out)
         refuse_overwriting(trades_out, "--trades-out", {"--bars": bars, "--risk": risk, "--db": database})
     from engine.app.modes import RunSpec
+    from engine.cli.exit_styles import exits_side_by_side, print_exits_side_by_side
+    from engine.venues.paper import PaperVenue
 
     spec = RunSpec(
         strategy=load_strategy(strategy, pairs(parameters)),
@@ -80,27 +90,48 @@ def backtest(
         slippage_bps=amount(slippage_bps, "--slippage-bps"),
         limit_fills_on_touch=limit_touch,
         latency_ns=latency_ns(latency_ms),
+        exit_style=exit_style(exits),
     )
-    if database is not None:
-        _run(spec, database, append=append, trades_out=trades_out, as_json=as_json, is_kept=True)
+    report, figures = _kept_or_thrown_away(spec, database, append=append, is_quiet=as_json)
+    if trades_out is not None:
+        write_round_trips(figures.round_trips, trades_out)
+    styles = {report["exits"]: report}
+    if both_exits:
+        other = replace(spec, exit_style=next(each for each in PaperVenue.exit_styles if each is not spec.exit_style))
+        styles[other.exit_style.value], _ = _kept_or_thrown_away(other, None, append=False, is_quiet=as_json)
+    if as_json:
+        from engine.cli.output import emit_json
+
+        compared = {"both_exits": exits_side_by_side(styles)} if both_exits else {}
+        emit_json({**report, **compared, "database": str(database) if database is not None else None})
         return
+    _print(report, figures, database)
+    if both_exits:
+        print_exits_side_by_side(styles)
+
+
+def _kept_or_thrown_away(
+    spec: RunSpec, database: Path | None, *, append: bool, is_quiet: bool
+) -> tuple[dict[str, Any], Performance]:
+    if database is not None:
+        return _run(spec, database, append=append, is_quiet=is_quiet)
     from tempfile import TemporaryDirectory
 
     with TemporaryDirectory(prefix="ratchet-") as folder:
-        _run(spec, Path(folder) / "run.sqlite", append=False, trades_out=trades_out, as_json=as_json, is_kept=False)
+        return _run(spec, Path(folder) / "run.sqlite", append=False, is_quiet=is_quiet)
 
 
-def _run(spec: RunSpec, database: Path, *, append: bool, trades_out: Path | None, as_json: bool, is_kept: bool) -> None:
+def _run(spec: RunSpec, database: Path, *, append: bool, is_quiet: bool) -> tuple[dict[str, Any], Performance]:
     from time import perf_counter
 
     from engine.app.clock import SystemClock
     from engine.app.modes import backtest as run_backtest
-    from engine.app.results import performance, write_round_trips
+    from engine.app.results import performance
     from engine.app.strategy_loader import blaming
     from engine.store.connection import open_reader
 
     began = perf_counter()
-    with blaming(spec.strategy), _progress(spec, is_shown=not as_json) as observer:
+    with blaming(spec.strategy), _progress(spec, is_shown=not is_quiet) as observer:
         finished = run_backtest(spec, database, wall_ts_ns=SystemClock().now_ns(), append=append, observer=observer)
     wall_seconds = perf_counter() - began
     connection = open_reader(database)
@@ -108,18 +139,12 @@ def _run(spec: RunSpec, database: Path, *, append: bool, trades_out: Path | None
         figures = performance(connection, finished.account.account_id)
     finally:
         connection.close()
-    if trades_out is not None:
-        write_round_trips(figures.round_trips, trades_out)
-    report = _report(spec, finished, figures, wall_seconds)
-    if as_json:
-        from engine.cli.output import emit_json
-
-        emit_json({**report, "database": str(database) if is_kept else None})
-    else:
-        _print(report, figures, database if is_kept else None)
+    return _report(spec, finished, figures, wall_seconds), figures
 
 
 def _report(spec: RunSpec, finished: FinishedBacktest, figures: Performance, wall_seconds: float) -> dict[str, Any]:
+    from collections import Counter
+
     from engine.app.results import plain
 
     return {
@@ -130,6 +155,7 @@ def _report(spec: RunSpec, finished: FinishedBacktest, figures: Performance, wal
         "exits": spec.exit_style.value,
         "bars": figures.bars,
         "trades": len(figures.round_trips),
+        "exit_reasons": dict(sorted(Counter(trip.exit_reason for trip in figures.round_trips).items())),
         "fills": figures.fills,
         "open_positions": figures.open_positions,
         "final_equity": plain(figures.final_equity, decimals_min=2),
@@ -146,7 +172,6 @@ def _report(spec: RunSpec, finished: FinishedBacktest, figures: Performance, wal
 
 
 def _print(report: dict[str, Any], figures: Performance, database: Path | None) -> None:
-    from collections import Counter
     from shlex import quote
 
     from rich.console import Console
@@ -154,10 +179,10 @@ def _print(report: dict[str, Any], figures: Performance, database: Path | None) 
 
     from engine.cli.output import program
 
-    reasons = Counter(trip.exit_reason for trip in figures.round_trips)
-    by_reason = ", ".join(f"{count:,} {reason}" for reason, count in sorted(reasons.items())) or "none"
+    by_reason = ", ".join(f"{count:,} {reason}" for reason, count in report["exit_reasons"].items()) or "none"
     table = Table(title=f"{report['strategy']} on {', '.join(report['symbols'])}", show_header=False, min_width=60)
     for name, value in (
+        ("Exits", report["exits"]),
         ("Bars", f"{report['bars']:,}"),
         ("Round trips", f"{report['trades']:,} ({by_reason})"),
         ("Fills", f"{report['fills']:,}"),

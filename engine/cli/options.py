@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from engine.core.execution.bracket_table import ExitStyle
 
 #: Money is kept as whole hundred-millionths in 64 bits.
 _AMOUNT_END = Decimal(90_000_000_000)
@@ -45,6 +48,15 @@ ParametersOption = Annotated[
 LatencyOption = Annotated[
     str,
     typer.Option("--latency-ms", metavar="NUMBER", help="Market time until an order or cancel reaches the market."),
+]
+ExitsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--exits",
+        metavar="STYLE",
+        help="both_legs (stop and target rest, linked) or rest_stop (the stop rests, the target is watched here). "
+        "Default: the venue's, both_legs on paper.",
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
 
@@ -126,6 +138,19 @@ def latency_ns(text: str) -> int:
     if latency_ms > _LATENCY_MS_MAX:
         raise BadInput(f"The option --latency-ms is {text!r}, above an hour: give at most {_LATENCY_MS_MAX}.")
     return latency_ms * 1_000_000
+
+
+def exit_style(text: str | None) -> ExitStyle:
+    """Return the style that `--exits` names, the simulated venue's default for None; raises BadInput for another."""
+    from engine.core.errors import BadInput
+    from engine.venues.paper import PaperVenue
+
+    offered = {style.value: style for style in PaperVenue.exit_styles}
+    if text is None:
+        return PaperVenue.exit_styles[0]
+    if text not in offered:
+        raise BadInput(f"The option --exits is {text!r}, which the venue cannot do: choose {' or '.join(offered)}.")
+    return offered[text]
 
 
 def refuse_overwriting(out: Path | None, option: str, inputs: Mapping[str, Path | None]) -> None:

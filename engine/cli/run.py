@@ -10,6 +10,7 @@ import typer
 
 from engine.cli.options import (
     CalendarOption,
+    ExitsOption,
     LatencyOption,
     NewDatabaseOption,
     ParametersOption,
@@ -18,6 +19,7 @@ from engine.cli.options import (
     amount,
     count,
     database_path,
+    exit_style,
     latency_ns,
     pairs,
     refuse_overwriting,
@@ -58,6 +60,7 @@ def run(
         str, typer.Option("--slippage-bps", metavar="NUMBER", help="Adverse, on market and stop fills.")
     ] = "0",
     latency_ms: LatencyOption = "0",
+    exits: ExitsOption = None,
     risk: RiskOption = None,
     database: NewDatabaseOption = None,
     speed: Annotated[
@@ -107,6 +110,7 @@ def run(
         slippage_bps=amount(slippage_bps, "--slippage-bps"),
         prints_from=prints_from,
         latency_ns=latency_ns(latency_ms),
+        exit_style=exit_style(exits),
     )
     _trade(
         spec,

@@ -1,16 +1,18 @@
 """A contract that every simulated venue must pass, and a driver that shows it the market as the engine does.
 
-Use: `@pytest.mark.parametrize("check", CONTRACT)` and `check(make_venue)`, where `make_venue(cash)` returns a fresh
-venue without latency, fees or slippage that knows `SPY` alone. A check raises AssertionError with a sentence.
+Use: `@pytest.mark.parametrize("check", CONTRACT)`, and `STYLE_CONTRACTS[style]` for the style that the venue does, with
+`check(make_venue)`, where `make_venue(cash)` returns a fresh venue without latency, fees or slippage that knows `SPY`
+alone. A check raises AssertionError with a sentence.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
 
+from engine.core.execution.bracket_table import ExitStyle
 from engine.core.messages import (
     Bar,
     BarClosed,
@@ -120,13 +122,14 @@ def order(
     link: str | None = None,
     day: bool = False,
 ) -> SubmitOrder:
-    """Return a command; the type follows from the prices, and it rests until canceled unless `day`."""
+    """Return a command; the type follows from the prices. A market order is for the day, others too where `day`."""
     kinds = {
         (False, False): OrderType.MARKET,
         (True, False): OrderType.LIMIT,
         (False, True): OrderType.STOP,
         (True, True): OrderType.STOP_LIMIT,
     }
+    is_market = limit is None and stop is None
     return SubmitOrder(
         client_order_id=ClientOrderId(identity),
         instrument_id=SPY.instrument_id,
@@ -136,7 +139,7 @@ def order(
         quantity=Decimal(quantity),
         limit_price=None if limit is None else Decimal(limit),
         stop_price=None if stop is None else Decimal(stop),
-        time_in_force=TimeInForce.DAY if day else TimeInForce.GOOD_TILL_CANCELED,
+        time_in_force=TimeInForce.DAY if day or is_market else TimeInForce.GOOD_TILL_CANCELED,
         decided_ts_ns=decided_ts_ns,
         link=None if link is None else ClientOrderId(link),
     )
@@ -310,7 +313,32 @@ def reports_never_go_back_in_time(make_venue: VenueFactory) -> None:
     _expect(not driver.venue.has_work(SPY.instrument_id), "A flat venue without orders has no work.", driver.reports)
 
 
-#: All checks of the contract.
+def unlinked_legs_hold_their_shares_each(make_venue: VenueFactory) -> None:
+    """Check that a link means nothing to a venue that does not link: the second leg is refused."""
+    driver = _driver_with_position(make_venue)
+    driver.send(order("stop", Side.SELL, 10, stop="90", link="pair", decided_ts_ns=minute(1)))
+    refused = driver.send(order("target", Side.SELL, 10, limit="110", link="pair", decided_ts_ns=minute(1)))
+    _expect([type(r) for r in refused] == [OrderRejected], "A second sell of held shares is refused.", refused)
+    driver.send(cancel("stop", decided_ts_ns=minute(1)))
+    taken = driver.send(order("after", Side.SELL, 10, limit="110", decided_ts_ns=minute(1)))
+    _expect([type(r) for r in taken] == [OrderAcknowledged], "A canceled sell frees its shares.", taken)
+
+
+def a_sell_stop_at_the_market_is_refused(make_venue: VenueFactory) -> None:
+    """Check that a stop which the price is at or through is refused, not triggered."""
+    driver = _driver_with_position(make_venue)
+    for identity, stop in (("at", "100.00"), ("through", "100.01")):
+        refused = driver.send(order(identity, Side.SELL, 10, stop=stop, decided_ts_ns=minute(1)))
+        _expect([type(r) for r in refused] == [OrderRejected], f"A stop {identity} the market is refused.", refused)
+
+
+#: What a venue of one exit style must pass beyond the common checks.
+STYLE_CONTRACTS: Final[Mapping[ExitStyle, tuple[Callable[[VenueFactory], None], ...]]] = {
+    ExitStyle.BOTH_LEGS: (linked_legs_never_both_fill,),
+    ExitStyle.REST_STOP: (unlinked_legs_hold_their_shares_each,),
+}
+
+#: The checks that every venue must pass.
 CONTRACT: Final[tuple[Callable[[VenueFactory], None], ...]] = (
     a_market_order_is_acknowledged_and_fills_at_the_next_open,
     the_same_id_is_the_same_order,
@@ -318,6 +346,6 @@ CONTRACT: Final[tuple[Callable[[VenueFactory], None], ...]] = (
     a_cancel_ends_an_order_once,
     a_sale_beyond_the_position_is_refused,
     a_purchase_beyond_the_cash_is_refused,
-    linked_legs_never_both_fill,
+    a_sell_stop_at_the_market_is_refused,
     reports_never_go_back_in_time,
 )

@@ -8,7 +8,12 @@ What it adds to the fill rules of `engine.matching`:
 - *Never short, never on credit.* A sell beyond the position minus holds, a buy beyond the cash minus holds, and a
   sell stop at or through the known market are refused. Linked legs hold shares once, the larger remainder. A buy
   that turns out dearer than the cash when it fills is canceled.
-- *Linked legs.* A complete fill of one cancels the others in the same moment; a partial fill lowers them by as much.
+- *Linked legs* (exit style `both_legs`). A complete fill of one cancels the others in the same moment; a partial fill
+  lowers them by as much.
+- *No links* (exit style `rest_stop`, as Robinhood is): a link means nothing, so every working sell holds its shares,
+  and a second sell of the same shares is refused. A market order is good for the day only.
+- *Collar.* Where one is set, a market buy is accepted with the market plus that fraction as its most, to the tick
+  above, and holds that much cash; where the market is not known it has no bound.
 - *Good for the day.* It ends at the close of the session in which it arrived, else of the next one; it is reported
   at the first event after that. A market that never closes ends nothing.
 - *Times of reports.* A fill at a bar's open happened, and is received, at the bar's start; a fill in its rest
@@ -27,6 +32,7 @@ from decimal import Decimal
 from typing import Final
 
 from engine.core.errors import BadInput, Bug
+from engine.core.execution.bracket_table import ExitStyle
 from engine.core.messages import (
     BarClosed,
     CancelOrder,
@@ -59,6 +65,8 @@ _INFINITY: Final = float("inf")
 
 class PaperVenue:
     """Match orders on the market events that are shown, as `engine.ports.SimulatedVenue` asks."""
+
+    exit_styles: tuple[ExitStyle, ...] = (ExitStyle.BOTH_LEGS, ExitStyle.REST_STOP)
 
     def __init__(
         self,

@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Final
 
 from engine.core.errors import BadInput, Bug
+from engine.core.execution.bracket_table import ExitStyle
 from engine.core.messages import (
     CancelRejected,
     OrderAcknowledged,
@@ -25,9 +26,11 @@ from engine.core.messages import (
 from engine.core.values import (
     ZERO,
     ClientOrderId,
+    Direction,
     ExecutionId,
     Instrument,
     InstrumentId,
+    OrderType,
     Sessions,
     Side,
     TimeInForce,
@@ -57,7 +60,7 @@ _GONE: Final = PaperOrderStatus.GONE
 class PaperSettings:
     """Hold how a paper venue behaves.
 
-    Raises BadInput for a negative latency or a negative opening balance.
+    Raises BadInput for a negative latency, a negative opening balance, or a collar outside 0 to 1.
     """
 
     #: Used when the book is new; a book that exists goes on with its own cash.
@@ -69,6 +72,10 @@ class PaperSettings:
     #: From a decision to its effect at the venue, ns.
     submit_latency_ns: int = 0
     cancel_latency_ns: int = 0
+    #: `both_legs`: orders with one link are legs of a pair. `rest_stop`: a link means nothing, every sell holds shares.
+    exit_style: ExitStyle = ExitStyle.BOTH_LEGS
+    #: How far above the market a market buy may pay, as a fraction of it; None for any price.
+    market_buy_collar: Decimal | None = None
 
     def __post_init__(self) -> None:
         """Refuse settings without a meaning."""
@@ -77,6 +84,9 @@ class PaperSettings:
             raise BadInput(f"The latency {latency_ns} ns of the paper venue is negative: give zero or more.")
         if self.opening_cash < 0:
             raise BadInput(f"The opening cash {self.opening_cash} is negative: give an amount at or above zero.")
+        collar = self.market_buy_collar
+        if collar is not None and not 0 < collar < 1:
+            raise BadInput(f"The collar {collar} of market buys is not a fraction: give one between 0 and 1, as 0.05.")
 
 
 class PaperDesk:
@@ -126,6 +136,8 @@ class PaperDesk:
     def take(self, command: SubmitOrder, lane: Lane, decided_ts_ns: int) -> None:
         """Take a new order, which arrives after the latency; `decided_ts_ns` is in the lane's time."""
         self.account.commands += 1
+        if command.link is not None and self.settings.exit_style is not ExitStyle.BOTH_LEGS:
+            command = replace(command, link=None)
         order = PaperOrder(
             command=command,
             number=self.account.commands,
@@ -248,21 +260,24 @@ class PaperDesk:
 
     def _refusal(self, lane: Lane, order: PaperOrder) -> str | None:
         command = order.command
-        lack = malformed(command)
+        lack = malformed(command, links=self.settings.exit_style is ExitStyle.BOTH_LEGS)
         if lack is not None:
             return lack
         market = lane.market(command.side, order.arrived_ts_ns)
         if command.side is Side.BUY:
-            return self._buy_refusal(order, market)
+            return self._buy_refusal(lane, order, market)
         if lane.held_for_sale([(command.link, order.remaining)]) > lane.state.position:
             return "Not enough shares to sell"
         if command.stop_price is not None and market is not None and command.stop_price >= market:
             return f"The sell stop {command.stop_price} is at or through the market at {market}"
         return None
 
-    def _buy_refusal(self, order: PaperOrder, market: Decimal | None) -> str | None:
+    def _buy_refusal(self, lane: Lane, order: PaperOrder, market: Decimal | None) -> str | None:
         command = order.command
-        price = command.limit_price or command.stop_price or market
+        collar = self.settings.market_buy_collar
+        if collar is not None and market is not None and command.order_type is OrderType.MARKET:
+            order.collar_price = lane.instrument.price(market * (1 + collar), Direction.UP)
+        price = command.limit_price or command.stop_price or order.collar_price or market
         if price is None:
             return None
         order.hold_price = price

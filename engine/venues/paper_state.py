@@ -27,6 +27,7 @@ from engine.core.values import (
     OrderType,
     Sessions,
     Side,
+    TimeInForce,
 )
 from engine.matching import WorkingOrder, working_order
 
@@ -81,6 +82,8 @@ class PaperOrder:
     fill_count: int = 0
     #: Cash that each unit of a buy holds while it works; zero where the market was unknown.
     hold_price: Decimal = ZERO
+    #: Most that a market buy pays; None where the venue sets no bound.
+    collar_price: Decimal | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -153,7 +156,7 @@ class Lane:
 
     def rest_order(self, order: PaperOrder) -> None:
         """Put an order among the working ones."""
-        working = working_order(order.command, order.arrived_ts_ns)
+        working = working_order(order.command, order.arrived_ts_ns, collar_price=order.collar_price)
         if order.triggered or order.remaining != working.remaining:
             working = working._replace(triggered=order.triggered, remaining=order.remaining)
         self.working[order.command.client_order_id] = working
@@ -232,8 +235,8 @@ def fingerprint(event: Tick | Quote) -> str:
     return f"quote:{event.venue_ts_ns}:{event.bid!r}:{event.ask!r}:{event.bid_size!r}:{event.ask_size!r}"
 
 
-def malformed(command: SubmitOrder) -> str | None:
-    """Return what an order lacks, None when it is whole."""
+def malformed(command: SubmitOrder, *, links: bool) -> str | None:
+    """Return what an order lacks, None when it is whole; a venue that `links` takes a market order of any life."""
     if command.quantity <= 0:
         return "Quantity is not above zero"
     wants_limit = command.order_type in {OrderType.LIMIT, OrderType.STOP_LIMIT}
@@ -242,4 +245,6 @@ def malformed(command: SubmitOrder) -> str | None:
         return f"A {command.order_type} order needs {'a' if wants_limit else 'no'} limit price"
     if wants_stop != (command.stop_price is not None):
         return f"A {command.order_type} order needs {'a' if wants_stop else 'no'} stop price"
+    if not links and command.order_type is OrderType.MARKET and command.time_in_force is not TimeInForce.DAY:
+        return "Invalid Good Til Canceled order"
     return None

@@ -205,6 +205,23 @@ def test_what_decides_the_run_decides_the_hash(backtest: Run, market: Path, tmp_
     assert other["risk"]["risk_hash"] == sha256(risk.read_bytes()).hexdigest() != plain["risk_hash"]
 
 
+def test_both_exit_styles_are_shown_side_by_side(backtest: Run, tmp_path: Path) -> None:
+    database = tmp_path / "both.sqlite"
+    both = backtest("--json", "--both-exits", "--db", database).json
+    alone = {style: backtest("--json", "--exits", style).json for style in ("both_legs", "rest_stop")}
+    assert both["exits"] == "both_legs"
+    assert list(both["both_exits"]) == ["both_legs", "rest_stop"]
+    for style, compared in both["both_exits"].items():
+        assert alone[style]["exits"] == style
+        assert compared == {key: alone[style][key] for key in compared}
+        assert sum(compared["exit_reasons"].values()) == compared["trades"]
+    assert alone["both_legs"]["journal_hash"] != alone["rest_stop"]["journal_hash"]
+    shown = backtest("--exits", "rest_stop", "--both-exits").out
+    table = shown[shown.index("in both exit styles") :]
+    assert table.index("rest_stop") < table.index("both_legs")
+    assert f"{alone['both_legs']['max_drawdown']:.4%}" in table
+
+
 def test_the_fees_reduce_the_profit_by_what_they_say(backtest: Run) -> None:
     free, charged = backtest("--json").json, backtest("--json", "--fees", "robinhood").json
     assert charged["trades"] == free["trades"]

@@ -117,6 +117,7 @@ def test_an_input_is_not_overwritten(ratchet: Run, market: Path, tmp_path: Path)
         (("--forever",), ("--forever", "built-in market")),
         (("--market", "ticks"), ("--market", "built-in market")),
         (("--latency-ms", "-1"), ("--latency-ms",)),
+        (("--exits", "oco"), ("--exits", "'oco'", "both_legs or rest_stop")),
         (("--latency-ms", "99999999999"), ("--latency-ms",)),
     ],
 )

@@ -1,4 +1,4 @@
-"""The paper venue passes the contract, in memory and over a file."""
+"""The paper venue passes the contract, in memory and over a file, in each of its exit styles."""
 
 from __future__ import annotations
 
@@ -8,20 +8,31 @@ from pathlib import Path
 
 import pytest
 
+from engine.core.execution.bracket_table import ExitStyle
 from engine.ports import SimulatedVenue
-from engine.testing.venue_contract import CONTRACT, SESSIONS, SPY, VenueFactory
+from engine.testing.venue_contract import CONTRACT, SESSIONS, SPY, STYLE_CONTRACTS, VenueFactory
 from engine.venues.paper import PaperBook, PaperSettings, PaperVenue
 
 
-@pytest.mark.parametrize("check", CONTRACT, ids=lambda check: check.__name__)
+@pytest.mark.parametrize(
+    ("style", "check"),
+    [(style, check) for style in PaperVenue.exit_styles for check in (*CONTRACT, *STYLE_CONTRACTS[style])],
+    ids=lambda value: getattr(value, "__name__", str(value)),
+)
 @pytest.mark.parametrize("kept", [False, True], ids=["memory", "file"])
-def test_the_paper_venue_keeps_the_contract(check: Callable[[VenueFactory], None], kept: bool, tmp_path: Path) -> None:  # noqa: FBT001
+def test_the_paper_venue_keeps_the_contract(
+    style: ExitStyle,
+    check: Callable[[VenueFactory], None],
+    kept: bool,  # noqa: FBT001
+    tmp_path: Path,
+) -> None:
     made: list[SimulatedVenue] = []
 
     def make_venue(cash: Decimal) -> SimulatedVenue:
         book = PaperBook(tmp_path / f"{len(made)}.paper") if kept else None
         identity = SPY.instrument_id
-        venue = PaperVenue({identity: SPY}, {identity: SESSIONS}, PaperSettings(opening_cash=cash), book=book)
+        settings = PaperSettings(opening_cash=cash, exit_style=style)
+        venue = PaperVenue({identity: SPY}, {identity: SESSIONS}, settings, book=book)
         made.append(venue)
         return venue
 

@@ -9,6 +9,7 @@ from decimal import Decimal
 import pytest
 
 from engine.core.errors import BadInput, Bug
+from engine.core.execution.bracket_table import ExitStyle
 from engine.core.messages import (
     Command,
     OrderCanceled,
@@ -17,7 +18,7 @@ from engine.core.messages import (
     TimeAdvanced,
     VenueReport,
 )
-from engine.core.values import SECOND_NS, InstrumentId, Side, instrument_from_symbol
+from engine.core.values import SECOND_NS, InstrumentId, Side, TimeInForce, instrument_from_symbol
 from engine.matching import MatchRules
 from engine.testing.venue_contract import (
     SESSIONS,
@@ -444,3 +445,54 @@ def test_an_order_long_before_the_seen_market_is_refused_aloud() -> None:
 def test_settings_without_a_meaning_are_refused(settings: dict[str, object]) -> None:
     with pytest.raises(BadInput, match="is negative"):
         venue_of(**settings)
+
+
+# A venue that does not link, with Robinhood's collar
+
+FIVE_PERCENT = Decimal("0.05")
+
+
+def test_without_links_a_fill_leaves_the_other_orders_alone() -> None:
+    driver = holding(10, exit_style=ExitStyle.REST_STOP)
+    driver.send(order("stop", SELL, 6, stop="99", link="pair", decided_ts_ns=minute(1)))
+    driver.send(order("target", SELL, 4, limit="101", link="pair", decided_ts_ns=minute(1)))
+    reports = driver.show(bar(minute(1), (100.0, 102.0, 100.0, 101.5)))
+    assert names(reports) == ["OrderFilled target"]
+    assert driver.venue.working_client_order_ids() == ("stop",)  # type: ignore[attr-defined]
+
+
+def test_without_links_a_market_order_is_good_for_the_day_only() -> None:
+    for style, refused in ((ExitStyle.REST_STOP, ["Invalid Good Til Canceled order"]), (ExitStyle.BOTH_LEGS, [""])):
+        driver = driver_of(exit_style=style)
+        for_the_day = order("buy", BUY, 1, decided_ts_ns=minute(0))
+        lasting = replace(for_the_day, client_order_id="gtc", time_in_force=TimeInForce.GOOD_TILL_CANCELED)  # type: ignore[arg-type]
+        assert reasons(driver.send(lasting)) == refused
+        assert reasons(driver.send(for_the_day)) == [""]
+
+
+def test_a_market_buy_pays_no_more_than_its_collar() -> None:
+    driver = holding(1, market_buy_collar=FIVE_PERCENT)
+    driver.send(order("more", BUY, 10, decided_ts_ns=minute(1)))
+    assert driver.show(bar(minute(1), (105.01, 105.5, 104.0, 105.0))) == []
+    assert fills(driver.show(bar(minute(2), (105.0, 106.0, 104.0, 105.0)))) == [("more", "105.0")]
+
+
+def test_a_collar_bounds_the_slipped_price_and_leaves_market_sells_alone() -> None:
+    rules = MatchRules(slippage_bps=Decimal(100))
+    driver = holding(10, market_buy_collar=FIVE_PERCENT, rules=rules)
+    driver.send(order("more", BUY, 1, decided_ts_ns=minute(1)))
+    driver.send(order("less", SELL, 1, decided_ts_ns=minute(1)))
+    assert fills(driver.show(bar(minute(1), (104.0, 104.0, 90.0, 90.0)))) == [("less", "102.96")]
+    assert fills(driver.show(bar(minute(2), (50.0, 50.0, 50.0, 50.0)))) == [("more", "50.50")]
+
+
+def test_a_collared_buy_holds_the_most_that_it_may_pay() -> None:
+    driver = holding(1, opening_cash=Decimal(1_100), market_buy_collar=FIVE_PERCENT)
+    assert reasons(driver.send(order("ten", BUY, 10, decided_ts_ns=minute(1)))) == ["Not enough buying power"]
+    assert reasons(driver.send(order("nine", BUY, 9, decided_ts_ns=minute(1)))) == [""]
+
+
+@pytest.mark.parametrize("collar", ["0", "1", "-0.05"])
+def test_a_collar_is_a_fraction(collar: str) -> None:
+    with pytest.raises(BadInput, match=f"The collar {collar} of market buys"):
+        venue_of(market_buy_collar=Decimal(collar))
