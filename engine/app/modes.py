@@ -77,6 +77,11 @@ class RunSpec:
         return MatchRules(slippage_bps=self.slippage_bps, limit_fills_on_touch=self.limit_fills_on_touch)
 
     @property
+    def exit_styles(self) -> tuple[ExitStyle, ...]:
+        """Return the exit styles that the run's venue can do, its default first."""
+        return PaperVenue.exit_styles
+
+    @property
     def parameters(self) -> dict[str, object]:
         """Return the strategy's parameters by name."""
         return asdict(self.strategy.parameters)

@@ -67,9 +67,7 @@ def backtest(
 
     Without --db the rows are thrown away at the end. Exit codes: 0 done, 2 bad input, 3 halted, 4 try again.
     """
-    from dataclasses import replace
-
-    from engine.app.results import check_round_trips_path, write_round_trips
+    from engine.app.results import check_round_trips_path
     from engine.app.settings import load_risk
     from engine.app.strategy_loader import load_strategy
     from engine.feeds.replay import ReplayFeed
@@ -78,8 +76,6 @@ def backtest(
         check_round_trips_path(trades_out)
         refuse_overwriting(trades_out, "--trades-out", {"--bars": bars, "--risk": risk, "--db": database})
     from engine.app.modes import RunSpec
-    from engine.cli.exit_styles import exits_side_by_side, print_exits_side_by_side
-    from engine.venues.paper import PaperVenue
 
     spec = RunSpec(
         strategy=load_strategy(strategy, pairs(parameters)),
@@ -92,12 +88,23 @@ def backtest(
         latency_ns=latency_ns(latency_ms),
         exit_style=exit_style(exits),
     )
+    _run_and_show(spec, database, append=append, trades_out=trades_out, as_json=as_json, both_exits=both_exits)
+
+
+def _run_and_show(
+    spec: RunSpec, database: Path | None, *, append: bool, trades_out: Path | None, as_json: bool, both_exits: bool
+) -> None:
+    from dataclasses import replace
+
+    from engine.app.results import write_round_trips
+    from engine.cli.exit_styles import exits_side_by_side, print_exits_side_by_side
+
     report, figures = _kept_or_thrown_away(spec, database, append=append, is_quiet=as_json)
     if trades_out is not None:
         write_round_trips(figures.round_trips, trades_out)
     styles = {report["exits"]: report}
     if both_exits:
-        other = replace(spec, exit_style=next(each for each in PaperVenue.exit_styles if each is not spec.exit_style))
+        other = replace(spec, exit_style=next(each for each in spec.exit_styles if each is not spec.exit_style))
         styles[other.exit_style.value], _ = _kept_or_thrown_away(other, None, append=False, is_quiet=as_json)
     if as_json:
         from engine.cli.output import emit_json

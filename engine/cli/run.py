@@ -37,6 +37,14 @@ _SHOWN_SPEED = 600.0
 _DEFAULT_SEED = "9"
 
 
+SpeedOption = Annotated[
+    str | None,
+    typer.Option(
+        "--speed", metavar="NUMBER", help="Market seconds per second; 0: as fast as possible. Default: 600, files 0."
+    ),
+]
+
+
 class Market(StrEnum):
     """Name what the built-in market sends."""
 
@@ -63,14 +71,7 @@ def run(
     exits: ExitsOption = None,
     risk: RiskOption = None,
     database: NewDatabaseOption = None,
-    speed: Annotated[
-        str | None,
-        typer.Option(
-            "--speed",
-            metavar="NUMBER",
-            help="Market seconds per second; 0: as fast as possible. Default: 600, files 0.",
-        ),
-    ] = None,
+    speed: SpeedOption = None,
     until: Annotated[str | None, typer.Option("--until", help="Stop at this market time, ISO 8601 in UTC.")] = None,
     forever: Annotated[bool, typer.Option("--forever", help="Go on from session to session.")] = False,
     market: Annotated[
