@@ -83,6 +83,30 @@ class AssetClass(StrEnum):
     CRYPTO = "crypto"
 
 
+class AccountKind(StrEnum):
+    """Name what an account may buy with: settled money only, or proceeds that have not settled too."""
+
+    CASH = "cash"
+    MARGIN = "margin"
+
+
+class LotMethod(StrEnum):
+    """Name which lots a sale takes first; `specific` takes those that were chosen, then the oldest."""
+
+    FIFO = "fifo"
+    LIFO = "lifo"
+    HIFO = "hifo"
+    SPECIFIC = "specific"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountTerms:
+    """Hold how an account is kept."""
+
+    kind: AccountKind = AccountKind.MARGIN
+    lots: LotMethod = LotMethod.FIFO
+
+
 class Direction(StrEnum):
     """Name a way to round a price to a tick."""
 

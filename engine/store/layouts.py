@@ -99,8 +99,9 @@ LAYOUTS: Final[tuple[Layout, ...]] = (
         (
             *("id", "step_id", "order_id", "bracket_id", "execution_id", "strategy_id", "instrument_id", "symbol"),
             *("leg", "side", "price_e10", "quantity_e8", "value_e8", "fee_e8", "realized_pnl_e8", "is_bust"),
-            *("venue_ts_ns", "ts_ns"),
+            *("venue_ts_ns", "ts_ns", "settlement_ts_ns"),
         ),
+        first_width=18,
     ),
     Layout(
         "positions",

@@ -355,6 +355,7 @@ def _trade(fact: TradeBooked, step: int, _: int) -> Row:
         int(fact.is_bust),
         fact.venue_ts_ns,
         fact.ts_ns,
+        fact.settlement_ts_ns,
     )
 
 

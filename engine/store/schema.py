@@ -378,6 +378,7 @@ trades = _table(
     flag("is_bust"),
     *moment("venue_ts_ns", twin="timestamp"),
     *moment("ts_ns", twin="booked_timestamp"),
+    *moment("settlement_ts_ns", twin="settlement_timestamp", optional=True),
     UniqueConstraint("account_id", "execution_id", "is_bust"),
     _instrument_exists(),
     _strategy_exists(),

@@ -15,18 +15,19 @@ WORDS: dict[str, str] = {
     "signal_kinds": "scale_in scale_out move_stop",
 }
 
-#: Table -> columns at its end.
-COLUMNS: dict[str, tuple[str, ...]] = {
-    "signals": ("terms TEXT",),
-}
-
-
-def moment(name: str, twin: str) -> str:
+def moment(name: str, twin: str, null: str = " NOT NULL") -> str:
     return (
-        f"{name} INTEGER NOT NULL, {twin} TEXT GENERATED ALWAYS AS ("
+        f"{name} INTEGER{null}, {twin} TEXT GENERATED ALWAYS AS ("
         f"date({name} / 1000000000, 'unixepoch') || 'T' || "
         f"time({name} / 1000000 / 1000.0, 'unixepoch', 'subsec') || 'Z') VIRTUAL"
     )
+
+
+#: Table -> columns at its end.
+COLUMNS: dict[str, tuple[str, ...]] = {
+    "signals": ("terms TEXT",),
+    "trades": tuple(moment("settlement_ts_ns", "settlement_timestamp", "").split(", ", 1)),
+}
 
 
 #: Table -> what stands between the parentheses. All of them are STRICT.

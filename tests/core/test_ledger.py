@@ -9,13 +9,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.calendars import load_sessions
 from engine.core.ledger import Booking, Ledger
 from engine.core.messages import AccountFunded, CashMoved, Draft, EquityMarked, PositionChanged, TradeBooked
-from engine.core.values import ExecutionId, InstrumentId, Leg, Side, StrategyId, instrument_from_symbol
+from engine.core.values import (
+    SECOND_NS,
+    ExecutionId,
+    InstrumentId,
+    Leg,
+    Sessions,
+    Side,
+    StrategyId,
+    instrument_from_symbol,
+)
 
 SPY, BTC = InstrumentId(1), InstrumentId(2)
 INSTRUMENTS = {SPY: instrument_from_symbol("SPY", 1), BTC: instrument_from_symbol("BTC-USD", 2)}
 OWNER = StrategyId("owner")
+SESSIONS: dict[InstrumentId, Sessions] = {SPY: load_sessions("XNYS"), BTC: load_sessions("24/7")}
+#: Moments of the bookings: seconds of 2024-06-03, from 14:00 UTC on.
+MORNING_NS = 1_717_423_200 * SECOND_NS
 UNIT = Decimal("1E-8")
 
 #: Steps of a life: buy so many at a price, or sell a part (in 256ths) of what is held; prices in cents.
@@ -38,7 +51,7 @@ def booking(number: int, side: Side, quantity: Decimal, price: Decimal, fee: Dec
         quantity=quantity,
         fee=fee,
         is_bust=False,
-        venue_ts_ns=number,
+        venue_ts_ns=MORNING_NS + number * SECOND_NS,
     )
 
 
@@ -83,7 +96,7 @@ def model_of(bookings: Sequence[Booking]) -> Model:
 
 
 def funded(amount: str = "1000000") -> tuple[Ledger, Draft]:
-    ledger, draft = Ledger(INSTRUMENTS), Draft(1)
+    ledger, draft = Ledger(INSTRUMENTS, sessions=SESSIONS), Draft(1)
     ledger.fund(AccountFunded(venue_ts_ns=1, received_ts_ns=1, amount=Decimal(amount), source="test"), draft)
     return ledger, draft
 

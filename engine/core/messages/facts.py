@@ -306,6 +306,8 @@ class TradeBooked:
     is_bust: bool
     venue_ts_ns: int
     ts_ns: int
+    #: When shares and money change hands, ns UTC; a reversal settles with what it takes back.
+    settlement_ts_ns: int | None = None
 
 
 @quick_init

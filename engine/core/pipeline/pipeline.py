@@ -87,7 +87,7 @@ class Pipeline:
             )
             for key, instrument in settings.instruments.items()
         }
-        self.ledger = Ledger(settings.instruments)
+        self.ledger = Ledger(settings.instruments, sessions=settings.sessions, terms=settings.account)
         self.execution = ExecutionStage(
             account_id=settings.account_id,
             namespace=settings.namespace,

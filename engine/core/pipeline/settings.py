@@ -13,7 +13,7 @@ from engine.core.execution.settings import Deadlines
 from engine.core.messages import Bar
 from engine.core.risk.limits import Limits
 from engine.core.signals import Context, Strategy
-from engine.core.values import AccountId, Instrument, InstrumentId, Sessions, StrategyId
+from engine.core.values import AccountId, AccountTerms, Instrument, InstrumentId, Sessions, StrategyId
 
 #: Which law decides: raised with every release in which the same inputs may come out otherwise than before. A journal
 #: is gone on with only under the version that began it.
@@ -45,6 +45,7 @@ class PipelineSettings:
     #: How long after its end a minute waits for late prints, ns.
     grace_ns: int = GRACE_NS
     prints_from: PrintSource = PrintSource.TICKS
+    account: AccountTerms = field(default_factory=AccountTerms)
 
 
 class Market:

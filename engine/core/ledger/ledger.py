@@ -11,14 +11,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from engine.core.ledger.settlement import settlement_ts_ns
 from engine.core.messages import AccountFunded, CashMoved, Draft, EquityMarked, PositionChanged, TradeBooked
 from engine.core.messages.quick import quick_init
 from engine.core.values import (
     ZERO,
+    AccountTerms,
     ExecutionId,
     Instrument,
     InstrumentId,
     Leg,
+    Sessions,
     Side,
     StrategyId,
     cash,
@@ -65,8 +68,20 @@ class Position:
 class Ledger:
     """Keep the books of one account."""
 
-    def __init__(self, instruments: Mapping[InstrumentId, Instrument]) -> None:
+    def __init__(
+        self,
+        instruments: Mapping[InstrumentId, Instrument],
+        *,
+        sessions: Mapping[InstrumentId, Sessions],
+        terms: AccountTerms | None = None,
+    ) -> None:
+        self.terms = terms or AccountTerms()
         self._instruments = instruments
+        self._sessions = sessions
+        # Proceeds and payments that settle later: (moment, amount), in the order of their booking.
+        self._unsettled: list[tuple[int, Decimal]] = []
+        # Sale -> its settlement, for the bust that takes it back.
+        self._settlements: dict[ExecutionId, int] = {}
         self._positions: dict[tuple[StrategyId, InstrumentId], Position] = {}
         # Only what is held now: most bars find this empty, and are done.
         self._held: dict[tuple[StrategyId, InstrumentId], Position] = {}
@@ -95,6 +110,18 @@ class Ledger:
             ZERO,
         )
 
+    def unsettled(self, ts_ns: int) -> Decimal:
+        """Return the part of the cash that has not arrived at a moment (ns UTC): proceeds of sales on their way."""
+        return sum((amount for settles_ts_ns, amount in self._unsettled if settles_ts_ns > ts_ns), ZERO)
+
+    def settled_cash(self, ts_ns: int) -> Decimal:
+        """Return the cash that a cash account may spend at a moment, ns UTC.
+
+        Purchases count at once and sales from their settlement on; below zero where purchases were paid with proceeds
+        that have not settled.
+        """
+        return self.cash - self.unsettled(ts_ns)
+
     def fund(self, event: AccountFunded, draft: Draft) -> None:
         """Book money that came in or went out."""
         self._movements += 1
@@ -121,7 +148,8 @@ class Ledger:
             _unbook(position, booking)
         else:
             _book(position, booking)
-        self._move_cash(booking)
+        settles_ts_ns = self._settlement(booking)
+        self._move_cash(booking, settles_ts_ns, draft.ts_ns)
         if position.quantity:
             self._held[key] = position
         else:
@@ -129,7 +157,8 @@ class Ledger:
         self._closes.setdefault(booking.instrument_id, booking.price)
         self._revalue()
         symbol = self._instruments[booking.instrument_id].symbol
-        draft.facts.append(self._trade(booking, symbol, position.realized_pnl - before, draft.ts_ns))
+        trade = self._trade(booking, position.realized_pnl - before, settles_ts_ns=settles_ts_ns, ts_ns=draft.ts_ns)
+        draft.facts.append(trade)
         draft.facts.append(
             PositionChanged(
                 strategy_id=booking.strategy_id,
@@ -154,14 +183,26 @@ class Ledger:
             self._marked_equity = self.equity
             draft.facts.append(EquityMarked(ts_ns=draft.ts_ns, cash=self.cash, equity=self.equity))
 
-    def _move_cash(self, booking: Booking) -> None:
+    def _settlement(self, booking: Booking) -> int:
+        if booking.is_bust:
+            return self._settlements[booking.execution_id]
+        instrument = self._instruments[booking.instrument_id]
+        settles_ts_ns = settlement_ts_ns(instrument, self._sessions[booking.instrument_id], booking.venue_ts_ns)
+        self._settlements[booking.execution_id] = settles_ts_ns
+        return settles_ts_ns
+
+    def _move_cash(self, booking: Booking, settles_ts_ns: int, ts_ns: int) -> None:
         value = notional(booking.price, booking.quantity)
         paid = value if booking.side is Side.BUY else -value
         total = paid + cash(booking.fee)
-        self.cash += total if booking.is_bust else -total
+        amount = total if booking.is_bust else -total
+        self.cash += amount
+        if booking.side is Side.SELL:
+            self._unsettled = [late for late in self._unsettled if late[0] > ts_ns]
+            self._unsettled.append((settles_ts_ns, amount))
         self._cash_changed = True
 
-    def _trade(self, booking: Booking, symbol: str, realized_pnl: Decimal, ts_ns: int) -> TradeBooked:
+    def _trade(self, booking: Booking, realized_pnl: Decimal, *, settles_ts_ns: int, ts_ns: int) -> TradeBooked:
         self._trades += 1
         return TradeBooked(
             trade_id=self._trades,
@@ -170,7 +211,7 @@ class Ledger:
             execution_id=booking.execution_id,
             strategy_id=booking.strategy_id,
             instrument_id=booking.instrument_id,
-            symbol=symbol,
+            symbol=self._instruments[booking.instrument_id].symbol,
             leg=booking.leg,
             side=booking.side,
             price=booking.price,
@@ -180,6 +221,7 @@ class Ledger:
             is_bust=booking.is_bust,
             venue_ts_ns=booking.venue_ts_ns,
             ts_ns=ts_ns,
+            settlement_ts_ns=settles_ts_ns,
         )
 
     def _mark_price(self, instrument_id: InstrumentId) -> Decimal:
