@@ -15,6 +15,7 @@ WORDS: dict[str, str] = {
     "signal_kinds": "scale_in scale_out move_stop",
 }
 
+
 def moment(name: str, twin: str, null: str = " NOT NULL") -> str:
     return (
         f"{name} INTEGER{null}, {twin} TEXT GENERATED ALWAYS AS ("
