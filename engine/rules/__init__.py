@@ -18,6 +18,7 @@ from engine.rules.expressions import (
 from engine.rules.parameters import Parameters, parameter, parameters_from_text
 from engine.rules.row import NOTHING, Row
 from engine.rules.strategies import BarStrategy, NoParameters, RuleColumns, RuleStrategy
+from engine.rules.words import strategy_in_words
 
 __all__ = [
     "NOTHING",
@@ -42,5 +43,6 @@ __all__ = [
     "parameters_from_text",
     "previous",
     "shown_bars",
+    "strategy_in_words",
     "where",
 ]
