@@ -101,8 +101,8 @@ class RunSpec:
 
     @property
     def record(self) -> dict[str, object]:
-        """Return what the row of a run keeps: the settings, and under which law they were used."""
-        return {**self.settings, "law_version": LAW_VERSION}
+        """Return what the row of a run keeps: the settings, under which law they were used, and the risk file."""
+        return {**self.settings, "law_version": LAW_VERSION, "risk_file": self.risk.text}
 
     def text(self) -> str:
         """Return what decides the run, as one line: the same line is the same run."""
@@ -177,6 +177,7 @@ def register(connection: sqlite.Connection, account: AccountRow, spec: RunSpec, 
         StrategyId(strategy.name),
         import_string=strategy.import_string,
         parameters=spec.parameters,
+        rule=strategy.in_words(),
     )
     return start_run(
         connection,

@@ -150,6 +150,8 @@ class RiskSettings:
     sha256: str
     #: Every setting by its dotted key in the file, defaults included.
     keys: tuple[tuple[str, object], ...]
+    #: The file itself: each run keeps it, so that its journal can be replayed wherever it lies.
+    text: str = ""
 
 
 def load_risk(path: Path | None = None) -> RiskSettings:
@@ -164,13 +166,22 @@ def load_risk(path: Path | None = None) -> RiskSettings:
         raise BadInput(
             f"The risk file {chosen} cannot be read ({error.strerror}): name another with --risk."
         ) from error
-    parsed = _parse(content, chosen)
+    return parse_risk(content, chosen)
+
+
+def parse_risk(content: bytes, path: Path) -> RiskSettings:
+    """Return the settings that a risk file's bytes hold; `path` is named where they cannot be taken.
+
+    Raises BadInput for what is not YAML, or holds an unknown key or a value out of range.
+    """
+    parsed = _parse(content, path)
     return RiskSettings(
         limits=parsed.limits(),
         deadlines=parsed.waiting(),
-        path=chosen,
+        path=path,
         sha256=hashlib.sha256(content).hexdigest(),
         keys=tuple(_dotted(parsed)),
+        text=content.decode(errors="replace"),
     )
 
 

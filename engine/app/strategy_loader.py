@@ -17,7 +17,7 @@ from typing import Final, cast
 
 from engine.core.errors import BadInput, EngineError
 from engine.core.signals import Strategy
-from engine.rules import NoParameters, Parameters, parameters_from_text
+from engine.rules import NoParameters, Parameters, parameters_from_text, strategy_in_words
 
 _PACKAGE: Final = "strategies"
 
@@ -38,6 +38,10 @@ class LoadedStrategy:
         if _takes_parameters(self.strategy_type):
             return self.strategy_type(self.parameters)  # type: ignore[call-arg]
         return self.strategy_type()
+
+    def in_words(self) -> str:
+        """Return the strategy's rule with these parameters, for people who ask why."""
+        return strategy_in_words(self())
 
 
 def load_strategy(import_string: str, parameters: Mapping[str, str]) -> LoadedStrategy:

@@ -131,8 +131,9 @@ def register_strategy(
     *,
     import_string: str,
     parameters: Mapping[str, Any],
+    rule: str | None = None,
 ) -> None:
-    """Make a strategy known to an account; one that is known has to be the same.
+    """Make a strategy known to an account, with its rule in words; one that is known has to be the same.
 
     Raises BadInput where the id stands for another strategy or other parameters already.
     """
@@ -143,7 +144,11 @@ def register_strategy(
         "parameters": _encode(parameters).decode(),
     }
     with transaction(connection):
-        _is_new(connection, schema.strategies, row, keys=("account_id", "strategy_id"), what=strategy_id)
+        keys = ("account_id", "strategy_id")
+        if _is_new(connection, schema.strategies, row, keys=keys, what=strategy_id) and rule:
+            table = schema.strategies
+            ours = (table.c[name] == row[name] for name in keys)
+            execute(connection, update(table).where(*ours).values(rule=rule))
 
 
 def _instrument_row(account_id: int, instrument: Instrument) -> dict[str, object]:

@@ -104,6 +104,7 @@ strategies = _table(
     text("strategy_id"),
     text("import_string"),
     text("parameters"),
+    text("rule", optional=True),
     PrimaryKeyConstraint("account_id", "strategy_id"),
     rowid=False,
 )

@@ -27,6 +27,7 @@ def moment(name: str, twin: str, null: str = " NOT NULL") -> str:
 #: Table -> columns at its end.
 COLUMNS: dict[str, tuple[str, ...]] = {
     "signals": ("terms TEXT",),
+    "strategies": ("rule TEXT",),
     "trades": tuple(moment("settlement_ts_ns", "settlement_timestamp", "").split(", ", 1)),
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,15 @@ def test_a_run_notes_its_law(tmp_path: Path) -> None:
     backtest(spec_of(ReplayFeed([synthetic_bars(3, sessions=1)])), database, wall_ts_ns=0)
     ((settings,),) = asked(database, "SELECT settings FROM runs")
     assert json.loads(settings)["law_version"] == LAW_VERSION
+
+
+def test_a_run_keeps_its_risk_file_and_its_rule_in_words(tmp_path: Path) -> None:
+    database = tmp_path / "x.sqlite"
+    backtest(spec_of(ReplayFeed([synthetic_bars(3, sessions=1)])), database, wall_ts_ns=0)
+    ((settings, risk_hash),) = asked(database, "SELECT settings, risk_hash FROM runs")
+    assert sha256(json.loads(settings)["risk_file"].encode()).hexdigest() == risk_hash
+    ((rule,),) = asked(database, "SELECT rule FROM strategies")
+    assert rule.startswith("enter where fast crosses above slow & close > session_vwap & ")
 
 
 def test_an_account_of_an_older_law_is_not_traded_on_and_not_touched(tmp_path: Path) -> None:
