@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from engine.core.errors import BadInput
 from engine.core.execution.settings import Deadlines
+from engine.core.pipeline.entries import EntryRules, OrderPolicy
 from engine.core.risk.limits import Limits
 from engine.core.values import SECOND_NS
 
@@ -20,10 +21,12 @@ Fraction = Annotated[Decimal, Field(gt=0, le=1)]
 Amount = Annotated[Decimal, Field(gt=0)]
 NotNegative = Annotated[Decimal, Field(ge=0, le=1_000)]
 Count = Annotated[int, Field(ge=1)]
+BasisPoints = Annotated[Decimal, Field(ge=0, lt=10_000)]
 Seconds = Annotated[int, Field(ge=1, le=86_400)]
 
 _LIMITS: Final = Limits()
 _DEADLINES: Final = Deadlines()
+_ENTRIES: Final = EntryRules()
 _DEFAULT_PLACES: Final = (
     Path(__file__).parent / "defaults" / "risk.yaml",
     Path(__file__).parents[2] / "risk.yaml",
@@ -49,6 +52,10 @@ class OrdersSection(_Section):
     max_quantity: Amount = _LIMITS.max_order_quantity
     max_notional: Amount = _LIMITS.max_order_notional
     price_collar: Fraction = _LIMITS.price_collar
+    policy: OrderPolicy = _ENTRIES.policy
+    market_as_limit_bps: BasisPoints = _ENTRIES.market_as_limit_bps
+    slippage_bps_max: BasisPoints | None = _ENTRIES.slippage_bps_max
+    market_as_limit_s: Seconds = _ENTRIES.market_as_limit_ns // SECOND_NS
     max_open: Count = _LIMITS.max_open_orders
     max_open_entries_per_instrument: Count = _LIMITS.max_open_entries_per_instrument
     duplicate_window_s: Annotated[int, Field(ge=0, le=86_400)] = _LIMITS.duplicate_window_ns // SECOND_NS
@@ -125,6 +132,16 @@ class RiskFile(_Section):
             next_open_entries=self.session.next_open_entries,
         )
 
+    def entry_rules(self) -> EntryRules:
+        """Return what becomes of market entries."""
+        orders = self.orders
+        return EntryRules(
+            policy=orders.policy,
+            market_as_limit_bps=orders.market_as_limit_bps,
+            market_as_limit_ns=orders.market_as_limit_s * SECOND_NS,
+            slippage_bps_max=orders.slippage_bps_max,
+        )
+
     def waiting(self) -> Deadlines:
         """Return the deadlines of waiting states."""
         waits = self.deadlines
@@ -145,6 +162,7 @@ class RiskSettings:
 
     limits: Limits
     deadlines: Deadlines
+    entry_rules: EntryRules
     path: Path
     #: SHA-256 of the file's bytes, hexadecimal.
     sha256: str
@@ -178,6 +196,7 @@ def parse_risk(content: bytes, path: Path) -> RiskSettings:
     return RiskSettings(
         limits=parsed.limits(),
         deadlines=parsed.waiting(),
+        entry_rules=parsed.entry_rules(),
         path=path,
         sha256=hashlib.sha256(content).hexdigest(),
         keys=tuple(_dotted(parsed)),

@@ -43,4 +43,4 @@ def _text(key: str, value: object) -> str:
         return ", ".join(sorted(value)) or ("every symbol" if key == "instruments.allowed" else "none")
     if isinstance(value, bool):
         return "true" if value else "false"
-    return str(value)
+    return "null" if value is None else str(value)

@@ -173,8 +173,13 @@ WHERE b.entered_quantity_e8 > b.exited_quantity_e8
 
 _SLIPPAGE: Final = """
 WITH priced AS (
-    SELECT t.*, o.order_type, CASE o.order_type
-        WHEN 'market' THEN o.reference_price WHEN 'limit' THEN o.limit_price ELSE o.stop_price END AS reference_price
+    -- A limit beyond the last price was to fill at once: it is compared with that price, as a market order is.
+    SELECT t.*, o.order_type, CASE
+        WHEN o.order_type = 'market' THEN o.reference_price
+        WHEN o.order_type <> 'limit' THEN o.stop_price
+        WHEN (o.limit_price - o.reference_price) * CASE o.side WHEN 'buy' THEN 1 ELSE -1 END >= 0
+            THEN o.reference_price
+        ELSE o.limit_price END AS reference_price
     FROM trades AS t JOIN orders AS o ON o.id = t.order_id
     WHERE NOT t.is_bust
 ),

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Final, TypeVar
 from uuid import UUID
 
+from engine.core.execution.bracket_table import ExitStyle
 from engine.core.execution.settings import Deadlines
 from engine.core.messages import (
     AccountFunded,
@@ -29,6 +30,7 @@ from engine.core.messages import (
     TimeAdvanced,
 )
 from engine.core.pipeline import Pipeline, PipelineSettings, StrategyBinding
+from engine.core.pipeline.entries import EntryRules
 from engine.core.risk.limits import Limits
 from engine.core.signals import Context
 from engine.core.values import (
@@ -123,6 +125,8 @@ class Scenario:
         *,
         limits: Limits | None = None,
         deadlines: Deadlines | None = None,
+        entry_rules: EntryRules | None = None,
+        exit_style: ExitStyle = ExitStyle.BOTH_LEGS,
         on_fill: Sequence[Signal] = (),
     ) -> None:
         self.strategy = ScriptedStrategy(script, on_fill=on_fill)
@@ -135,6 +139,8 @@ class Scenario:
                 strategies=[StrategyBinding(strategy_id=STRATEGY, instrument_id=SPY, strategy=self.strategy)],
                 limits=limits or Limits(),
                 deadlines=deadlines or Deadlines(),
+                entry_rules=entry_rules or EntryRules(),
+                exit_style=exit_style,
             )
         )
         self.now_ts_ns = OPEN_TS_NS

@@ -144,6 +144,26 @@ def test_slippage_is_positive_when_adverse(written: Any) -> None:
     assert rows[2] == ("target", 0.0, 0.0)
 
 
+def test_a_marketable_limit_is_compared_with_the_last_price(
+    make_store: Callable[..., Any], recorded: type[Any]
+) -> None:
+    from engine.core.pipeline.entries import EntryRules
+    from engine.testing.scenario import enter
+
+    rules = EntryRules(slippage_bps_max=Decimal(20))
+    scenario = recorded({0: enter(), 5: enter(limit=99.5)}, entry_rules=rules)
+    scenario.bar(0)
+    scenario.fill(scenario.submitted()[0], "100.10")
+    scenario.fill(scenario.submitted()[2], "103.10")
+    scenario.cancel(scenario.submitted()[1])
+    scenario.bar(5)
+    scenario.fill(scenario.submitted()[-1], "99.40")
+    store = make_store()
+    store.write(scenario.steps)
+    rows = run_query(store.path, "SELECT order_type, reference_price, slippage_bps FROM v_slippage WHERE leg = 'entry'")
+    assert rows.rows == [("limit", 100.0, pytest.approx(10.0)), ("limit", 99.5, pytest.approx(-10.0503, abs=1e-3))]
+
+
 def test_open_risk_shows_what_a_stop_protects(written: Any) -> None:
     rows = run_query(
         written.path,

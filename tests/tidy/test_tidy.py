@@ -69,9 +69,8 @@ _CROSSINGS = {
     "Instrument.quantity": "an order quantity goes to the lot here",
     "_finite": "the two above share it",
     "Ledger.__init__": "the last closes are market data, kept as they came",
-    "_distance": "a strategy's distance, kept unrounded, becomes a decimal here",
-    "_exact": "the terms of a strategy's exit plan, kept unrounded, become decimals here",
-    "_optional": "it shares the one above",
+    "as_decimal": "what a strategy states (distances, offsets, parts), kept unrounded, becomes a decimal here",
+    "as_decimal_or_none": "it shares the one above",
     "nanoseconds": "seconds that a strategy states become whole nanoseconds here",
     "Ledger.mark": "a close is market data; `exact` turns it into money where a position is valued",
 }

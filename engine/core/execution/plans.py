@@ -13,17 +13,17 @@ def plan_of(signal: Signal) -> ExitPlan | None:
     """Return the plan that a signal states beyond a stop and one target; None where it states no more than that."""
     if not _has_terms(signal):
         return None
-    targets = tuple((_exact(distance), _exact(fraction)) for distance, fraction in signal.targets)
+    targets = tuple((as_decimal(distance), as_decimal(fraction)) for distance, fraction in signal.targets)
     if signal.target_distance is not None:
         # Stated both ways: more than the whole position, so that the gate refuses it.
-        targets = ((_exact(signal.target_distance), ONE), *targets)
+        targets = ((as_decimal(signal.target_distance), ONE), *targets)
     return ExitPlan(
-        stop_distance=_optional(signal.stop_distance),
+        stop_distance=as_decimal_or_none(signal.stop_distance),
         targets=targets,
-        stop_limit_offset=_optional(signal.stop_limit_offset),
-        trail_distance=_optional(signal.trail_distance),
-        trail_step=_optional(signal.trail_step),
-        break_even_distance=_optional(signal.break_even_distance),
+        stop_limit_offset=as_decimal_or_none(signal.stop_limit_offset),
+        trail_distance=as_decimal_or_none(signal.trail_distance),
+        trail_step=as_decimal_or_none(signal.trail_step),
+        break_even_distance=as_decimal_or_none(signal.break_even_distance),
         hold_ns_max=nanoseconds(signal.hold_s_max),
     )
 
@@ -52,10 +52,12 @@ def plain_plan(stop_distance: Decimal | None, target_distance: Decimal | None) -
     return ExitPlan(stop_distance=stop_distance, targets=targets)
 
 
-def _optional(value: float | None) -> Decimal | None:
-    return None if value is None else _exact(value)
+def as_decimal_or_none(value: float | None) -> Decimal | None:
+    """Return a number that a strategy states as the decimal that it prints as; None stays None."""
+    return None if value is None else as_decimal(value)
 
 
-def _exact(value: float) -> Decimal:
+def as_decimal(value: float) -> Decimal:
+    """Return a number that a strategy states as the decimal that it prints as; it may be infinite or no number."""
     # A strategy may give numbers of numpy, whose text names their type.
     return Decimal(repr(float(value)))

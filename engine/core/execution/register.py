@@ -18,6 +18,7 @@ from engine.core.execution.orders import (
     transition,
 )
 from engine.core.execution.settings import Deadlines
+from engine.core.execution.waiting import in_session_time
 from engine.core.messages import (
     CancelOrder,
     Draft,
@@ -102,10 +103,14 @@ class OrderRegister:
         return order
 
     def _works_until(self, request: OrderRequest, ts_ns: int) -> int | None:
-        session = self._sessions[request.instrument_id].session_from(ts_ns)
-        if request.leg is not Leg.ENTRY or session.always_open:
+        if request.leg is not Leg.ENTRY:
             return None
-        return session.close_ts_ns + self._deadlines.entry_after_close_ns
+        sessions = self._sessions[request.instrument_id]
+        session = sessions.session_from(ts_ns)
+        ends = [] if session.always_open else [session.close_ts_ns + self._deadlines.entry_after_close_ns]
+        if request.expires_after_ns is not None:
+            ends.append(in_session_time(sessions, ts_ns, request.expires_after_ns))
+        return min(ends, default=None)
 
     # --- reports of the venue ------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ from engine.core.execution.orders import Execution, WorkingOrder
 from engine.core.execution.plans import plain_plan
 from engine.core.execution.register import OrderRegister
 from engine.core.execution.settings import Deadlines
+from engine.core.execution.waiting import in_session_time
 from engine.core.messages import (
     Approved,
     BracketOpened,
@@ -390,15 +391,4 @@ class ExecutionStage:
         }.get(after)
         if lasting_ns is None:
             return None
-        return self._in_session_time(bracket.instrument_id, ts_ns, lasting_ns)
-
-    def _in_session_time(self, instrument_id: InstrumentId, ts_ns: int, lasting_ns: int) -> int:
-        # While the exchange is closed nothing can move, so the wait pauses: what is left of it at the close goes on
-        # at the next open.
-        session = self._sessions[instrument_id].session_from(ts_ns)
-        ends_ts_ns = max(ts_ns, session.open_ts_ns) + lasting_ns
-        while not session.always_open and ends_ts_ns > session.close_ts_ns:
-            left_ns = ends_ts_ns - session.close_ts_ns
-            session = self._sessions[instrument_id].session_from(session.close_ts_ns)
-            ends_ts_ns = session.open_ts_ns + left_ns
-        return ends_ts_ns
+        return in_session_time(self._sessions[bracket.instrument_id], ts_ns, lasting_ns)

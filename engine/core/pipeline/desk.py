@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import Final
 
 from engine.core.execution.brackets import Bracket
 from engine.core.execution.orders import WorkingOrder
-from engine.core.execution.plans import nanoseconds, plan_of
 from engine.core.execution.stage import ExecutionStage, Wish
 from engine.core.ledger import Ledger
 from engine.core.messages import (
@@ -19,26 +17,21 @@ from engine.core.messages import (
     SignalEmitted,
     SignalKind,
 )
+from engine.core.pipeline.entries import entry_request
 from engine.core.pipeline.settings import Market, PipelineSettings, StrategyBinding
 from engine.core.risk.checks import Situation
 from engine.core.risk.gate import RiskGate
 from engine.core.risk.states import Scope, TradingStates, TradingTrigger
 from engine.core.values import (
-    PRICE_DIRECTIONS,
     ZERO,
-    Direction,
     Instrument,
     InstrumentId,
     Leg,
-    OrderType,
     Session,
     StrategyId,
-    TimeInForce,
     notional,
     worst_price,
 )
-
-_LIMIT_PRICE_MAX: Final = Decimal(10**9)
 
 
 class Desk:
@@ -54,6 +47,7 @@ class Desk:
     ) -> None:
         self.gate = RiskGate(settings.limits)
         self.trading_states = TradingStates()
+        self._entry_rules = settings.entry_rules
         self._markets = markets
         self._ledger = ledger
         self._execution = execution
@@ -101,7 +95,7 @@ class Desk:
         brackets = self._execution.open_brackets(binding.strategy_id, binding.instrument_id)
         wishes: list[Wish] = []
         match signal.kind:
-            case SignalKind.ENTER:
+            case SignalKind.ENTER | SignalKind.SCALE_IN:
                 return [self._entry_request(signal, binding, reference_price)]
             case SignalKind.EXIT:
                 reason = "time" if signal.reason == "time" else "signal"
@@ -110,29 +104,18 @@ class Desk:
             case SignalKind.CANCEL_ENTRY:
                 for bracket in brackets:
                     self._execution.cancel_entry(bracket, draft)
-            case SignalKind.SCALE_IN | SignalKind.SCALE_OUT | SignalKind.MOVE_STOP:
+            case SignalKind.SCALE_OUT | SignalKind.MOVE_STOP:
                 # Recorded; nothing follows yet.
                 pass
         return wishes
 
     def _entry_request(self, signal: Signal, binding: StrategyBinding, reference_price: Decimal) -> OrderRequest:
-        instrument = self._markets[binding.instrument_id].instrument
-        return OrderRequest(
+        return entry_request(
+            signal,
             strategy_id=binding.strategy_id,
-            instrument_id=binding.instrument_id,
-            symbol=instrument.symbol,
-            leg=Leg.ENTRY,
-            side=signal.side,
-            order_type=signal.order_type,
-            quantity=ZERO,
-            limit_price=_limit_price(signal, instrument),
-            stop_price=None,
-            time_in_force=TimeInForce.DAY,
+            instrument=self._markets[binding.instrument_id].instrument,
             reference_price=reference_price,
-            stop_distance=_distance(signal.stop_distance),
-            target_distance=_distance(signal.target_distance),
-            plan=plan_of(signal),
-            expires_after_ns=nanoseconds(signal.expires_after_s),
+            rules=self._entry_rules,
             signal_id=self._signals,
         )
 
@@ -163,6 +146,9 @@ class Desk:
         execution, ledger = self._execution, self._ledger
         is_entry = request.leg is Leg.ENTRY
         brackets = execution.open_brackets() if is_entry else []
+        # Brackets of one strategy in one instrument are one position: an entry that joins it makes no further one.
+        others = {(each.strategy_id, each.instrument_id) for each in brackets}
+        others.discard((request.strategy_id, request.instrument_id))
         entries = [bracket.entry for bracket in brackets if bracket.entry is not None and bracket.entry.is_open]
         return Situation(
             request=request,
@@ -176,7 +162,7 @@ class Desk:
             position=ledger.position(request.strategy_id, request.instrument_id),
             instrument_exposure=ledger.exposure(request.instrument_id) if is_entry else ZERO,
             gross_exposure=ledger.exposure() if is_entry else ZERO,
-            open_brackets=len(brackets),
+            open_brackets=len(others),
             open_entries=sum(1 for entry in entries if entry.instrument_id == request.instrument_id),
             open_orders=execution.open_order_count() if is_entry else 0,
             exits_with=execution.exits_with(request),
@@ -213,21 +199,6 @@ class Desk:
 
 def _still_costs(entry: WorkingOrder) -> Decimal:
     return notional(worst_price(entry.reference_price, entry.limit_price), entry.remaining)
-
-
-def _limit_price(signal: Signal, instrument: Instrument) -> Decimal | None:
-    if signal.limit_price is None:
-        return None
-    wanted = Decimal(repr(signal.limit_price))
-    if not wanted.is_finite() or not instrument.ticks[0][1] <= wanted <= _LIMIT_PRICE_MAX:
-        # No tick fits: the gate refuses it as it is.
-        return wanted
-    direction = PRICE_DIRECTIONS.get((Leg.ENTRY, signal.side, OrderType.LIMIT), Direction.NEAREST)
-    return instrument.price(wanted, direction)
-
-
-def _distance(value: float | None) -> Decimal | None:
-    return None if value is None else Decimal(repr(value))
 
 
 def scope_of(strategy_id: str | None, instrument_id: InstrumentId | None) -> Scope:

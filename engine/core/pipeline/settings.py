@@ -11,6 +11,7 @@ from engine.core.bars import GRACE_NS, PrintSource
 from engine.core.execution.bracket_table import ExitStyle
 from engine.core.execution.settings import Deadlines
 from engine.core.messages import Bar
+from engine.core.pipeline.entries import EntryRules
 from engine.core.risk.limits import Limits
 from engine.core.signals import Context, Strategy
 from engine.core.values import AccountId, AccountTerms, Instrument, InstrumentId, Sessions, StrategyId
@@ -41,6 +42,7 @@ class PipelineSettings:
     strategies: Sequence[StrategyBinding]
     limits: Limits = field(default_factory=Limits)
     deadlines: Deadlines = field(default_factory=Deadlines)
+    entry_rules: EntryRules = field(default_factory=EntryRules)
     exit_style: ExitStyle = ExitStyle.BOTH_LEGS
     #: How long after its end a minute waits for late prints, ns.
     grace_ns: int = GRACE_NS

@@ -169,6 +169,8 @@ def _invalid_entry(request: OrderRequest) -> str:
         return "bad_target_distance"
     if not is_time(request.expires_after_ns):
         return "bad_expiry"
+    if not (request.size_factor.is_finite() and 0 < request.size_factor <= 1):
+        return "bad_fraction"
     return "" if request.plan is None else plan_defect(request.plan)
 
 

@@ -29,17 +29,20 @@ class RiskGate:
         """Return an entry with its quantity: what the stop may lose, and what the position may be worth.
 
         floor(min(risk_fraction x equity / stop distance, max_notional_fraction x equity / price)), in lots, where the
-        price is the last one, or the limit if that is higher, and the expected fee is paid out of the second bound;
+        price is the last one, or the limit if that is higher, and the expected fee is paid out of the second bound,
+        times the part of it that the entry asks for.
         0 where that is less than one lot or an input is missing, which the checks then refuse.
         """
         distance, price = request.stop_distance, worst_price(request.reference_price, request.limit_price)
         if request.leg is not Leg.ENTRY:
             return request
-        if not (_is_positive(distance) and _is_positive(price) and _is_positive(equity)):
+        inputs = (distance, price, equity, request.size_factor)
+        if distance is None or not all(_is_positive(number) for number in inputs):
             return replace(request, quantity=ZERO)
         by_risk = _DOWN.divide(_DOWN.multiply(self.limits.risk_fraction, equity), distance)
         by_notional = self._affordable(_DOWN.multiply(self.limits.max_notional_fraction, equity), price)
-        return replace(request, quantity=_whole_lots(min(by_risk, by_notional), instrument.lot))
+        wanted = _DOWN.multiply(min(by_risk, by_notional), request.size_factor)
+        return replace(request, quantity=_whole_lots(wanted, instrument.lot))
 
     def _affordable(self, amount: Decimal, price: Decimal) -> Decimal:
         # The fee is the larger of its minimum and its rate, so the quantity is the smaller of what either leaves.
