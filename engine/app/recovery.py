@@ -9,7 +9,7 @@ from engine.core.pipeline import Pipeline
 from engine.core.values import ClientOrderId
 from engine.store.accounts import AccountRow
 from engine.store.connection import sqlite
-from engine.store.inputs import read_inputs, read_refusals
+from engine.store.replay import repeated_steps
 from engine.store.writer import GENESIS, chained, step_rows
 
 
@@ -21,11 +21,9 @@ def restore(
     Raises Halt at the first step whose outcome is not the one that was journaled: another program, strategy or
     setting wrote it, or the file was changed.
     """
-    refusals = read_refusals(connection, account)
     submitted: dict[ClientOrderId, SubmitOrder] = {}
     digest = GENESIS
-    for number, event, bars, stored in read_inputs(connection, account.account_id):
-        step = pipeline.restore(event, bars, refusals.get(number, ()))
+    for number, event, step, stored in repeated_steps(pipeline, connection, account):
         digest = chained(digest, *step_rows(event, step, number))
         if digest != stored:
             raise Halt(

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from engine.cli.options import DatabaseOption, JsonOption, NewDatabaseOption, count, database_path, existing_database
+
+if TYPE_CHECKING:
+    from engine.app.stored_runs import ReplayOutcome
 
 app = typer.Typer(no_args_is_help=True, help="Look after the database.")
 
@@ -56,6 +60,65 @@ def check(*, database: DatabaseOption = None, as_json: JsonOption = False) -> No
         raise typer.Exit(3)
 
 
+@app.command()
+def replay(
+    *,
+    database: DatabaseOption = None,
+    account: Annotated[
+        str | None, typer.Option("--account", metavar="NAME", help="Replay only this account, by name or number.")
+    ] = None,
+    risk: Annotated[
+        Path | None, typer.Option("--risk", help="The risk file, for runs of an older program, which kept none.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Play the journal again and compare every table with it.
+
+    Steps a fresh engine through the journaled inputs, in a file of its own that is removed, and names the first row
+    that differs: table, key, column, stored and replayed value. Exit code 1 if one does.
+    """
+    from time import perf_counter
+
+    from engine.app.stored_runs import replay_database
+    from engine.cli.output import emit_json
+    from engine.cli.progress import count_progress
+
+    target = existing_database(database)
+    began = perf_counter()
+    with count_progress("replay", is_shown=not as_json) as progress:
+        outcome = replay_database(target, account=account, risk=risk, progress=progress)
+    seconds = perf_counter() - began
+    if as_json:
+        emit_json(
+            {
+                "database": str(target),
+                "same": outcome.is_same,
+                "first_difference": outcome.first,
+                "accounts": outcome.reports,
+                "not_replayed": outcome.left_out,
+                "seconds": round(seconds, 3),
+            }
+        )
+    else:
+        _show_replay(outcome, target, seconds)
+    if not outcome.is_same:
+        raise typer.Exit(1)
+
+
+def _show_replay(outcome: ReplayOutcome, target: Path, seconds: float) -> None:
+    for name, reason in outcome.left_out.items():
+        typer.echo(f"not replayed: {name}: {reason}", err=True)
+    for report in outcome.reports:
+        rows = sum(report.rows.values())
+        typer.echo(f"{report.account}: {report.steps:,} steps, {rows:,} rows of {len(report.rows)} tables compared")
+        for difference in report.differences:
+            typer.echo(f"DIFFERS: {difference}", err=True)
+    if outcome.first is not None:
+        typer.echo(f"The first row that differs: {outcome.first}", err=True)
+    else:
+        typer.echo(f"{target} is what its journal makes, in {seconds:.1f} s.")
+
+
 def sql(
     query: Annotated[str | None, typer.Argument(help="One SELECT; without it, lines are read until the end.")] = None,
     *,
@@ -75,8 +138,6 @@ def sql(
 
 
 def _show(target: object, query: str, *, limit: int, as_json: bool) -> None:
-    from pathlib import Path
-
     from engine.cli.output import emit_json
     from engine.store.sql import run_query
 

@@ -1,4 +1,4 @@
-"""A progress bar over market events, at almost no cost per event."""
+"""Progress bars, at almost no cost per event."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
 from engine.core.messages import BarClosed, Event, Step
 
@@ -36,3 +36,16 @@ def bar_progress(console: Console, rows: int) -> Iterator[Callable[[Event, Step]
                     progress.update(task, completed=done)
 
         yield observe
+
+
+@contextmanager
+def count_progress(name: str, *, is_shown: bool) -> Iterator[Callable[[int], None] | None]:
+    """Show on a terminal how many steps are done; yields what is told the number, None where nothing is shown."""
+    console = Console(stderr=True)
+    if not is_shown or not console.is_terminal:
+        yield None
+        return
+    columns = (SpinnerColumn(), TextColumn(name), TextColumn("{task.completed:,.0f} steps"))
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(name, total=None)
+        yield lambda done: progress.update(task, completed=done)

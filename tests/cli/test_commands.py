@@ -40,6 +40,7 @@ _COMMANDS = (
     ("db", "path"),
     ("db", "upgrade"),
     ("db", "check"),
+    ("db", "replay"),
     ("strategy", "check"),
     ("config", "check"),
 )
