@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -21,8 +22,9 @@ _HEAD: Final = """\
 
 Each machine is one table: a state and a trigger give the next state. A pair that is not in the table is a bug of the
 program and stops it; what a broker may send late, twice or out of order is not a bug, so it has rows. The diagrams
-leave out rows that stay in their state; the tables below them list the rows that surprise, with their reason. What
-each state waits for, and what ends the wait, is in [Risk](risk.md#deadlines-and-escalations).
+leave out rows that stay in their state; the tables below them list the rows that surprise, with their reason. No
+state waits for ever without saying why it may: the column "Until" names the deadline in `risk.yaml` and what follows
+when it has passed; [Risk](risk.md#deadlines-and-escalations) has all of them.
 """
 
 
@@ -30,6 +32,8 @@ class _Chapter(NamedTuple):
     title: str
     machine: StateMachine[Any, Any]
     meanings: Mapping[Any, str]
+    #: Of each state that is no end: its deadline and what follows, or why it may last.
+    waits: Mapping[Any, str]
     ends: frozenset[Any]
     text: str
 
@@ -61,11 +65,40 @@ _TRADING_MEANINGS: Final = {
     TradingState.HALTED: "No entries; exits and protection go on. Something has to be looked at.",
 }
 
+_QUESTIONS: Final = "then a question to the venue; the third without an answer halts the instrument"
+_WHILE_IT_WORKS: Final = (
+    "A leg may rest. An entry: `deadlines.entry_after_close_s` after its session, then it is canceled. "
+    f"A wish to cancel: `deadlines.cancel_s`, {_QUESTIONS}."
+)
+_ORDER_WAITS: Final = {
+    OrderState.NEW: f"`deadlines.acknowledge_s`, {_QUESTIONS}.",
+    OrderState.ACK: _WHILE_IT_WORKS,
+    OrderState.PARTIAL: _WHILE_IT_WORKS,
+    OrderState.UNKNOWN: "Twice `deadlines.acknowledge_s`, then 4, 8 … 64 times, and a question each time; the third "
+    "without an answer halts the instrument.",
+    OrderState.AWAITING_APPROVAL: "As an entry that works; an exit has the deadline of its bracket.",
+}
+_BRACKET_WAITS: Final = {
+    BracketState.ENTERING: "Its entry has the deadline.",
+    BracketState.UNPROTECTED: "`deadlines.protect_s` from the fill on, then the position is left at market.",
+    BracketState.PROTECTING: "`deadlines.protect_s` from the fill on, then the position is left at market.",
+    BracketState.PROTECTED: "It may last: the stop rests at the venue.",
+    BracketState.SWAPPING: "`deadlines.swap_s`, then the instrument halts.",
+    BracketState.EXITING: "`deadlines.exit_s`, then the instrument halts; so do `deadlines.exit_attempts` exits that "
+    "end unfilled.",
+}
+_TRADING_WAITS: Final = {
+    TradingState.ACTIVE: "It may last.",
+    TradingState.REDUCING: "A human resumes or halts it.",
+    TradingState.HALTED: "A human resumes it.",
+}
+
 _CHAPTERS: Final = (
     _Chapter(
         "Order",
         ORDER_MACHINE,
         _ORDER_MEANINGS,
+        _ORDER_WAITS,
         TERMINAL_STATES,
         "One order. Quantities move by executions only, never by a state. A wish to cancel is a flag beside the\n"
         "state, with its own deadline, so that `PARTIAL` stays visible. After an end only late executions and busts\n"
@@ -75,6 +108,7 @@ _CHAPTERS: Final = (
         "Bracket",
         BRACKET_MACHINE,
         _BRACKET_MEANINGS,
+        _BRACKET_WAITS,
         FINAL_STATES,
         "The life of one position: an entry, its stops and targets, and the way out. Each execution of the entry gets\n"
         "its own stop and target in the transaction that books it. Both exit styles use this table.",
@@ -83,6 +117,7 @@ _CHAPTERS: Final = (
         "Trading state",
         TRADING_MACHINE,
         _TRADING_MEANINGS,
+        _TRADING_WAITS,
         frozenset(),
         "Held for the account, for each strategy, for each instrument, and for each pair of both; the strictest that\n"
         "applies counts. It is sticky: only an operator's `resume` makes a scope active again.",
@@ -91,7 +126,7 @@ _CHAPTERS: Final = (
 
 
 def page() -> str:
-    """Return the whole page as Markdown."""
+    """Return the whole page as Markdown; raises KeyError for a state that has no meaning or no "until" here."""
     return _HEAD + "".join(_chapter(chapter) for chapter in _CHAPTERS)
 
 
@@ -100,13 +135,18 @@ def _chapter(chapter: _Chapter) -> str:
     parts = [
         f"\n## {chapter.title}\n\n{chapter.text}\n",
         f"\n```mermaid\n{_diagram(machine, chapter.ends)}```\n",
-        "\n| State | Meaning |\n| --- | --- |\n",
-        *(f"| `{state}` | {chapter.meanings[state]} |\n" for state in machine.states),
+        "\n| State | Meaning | Until |\n| --- | --- | --- |\n",
+        *(f"| `{state}` | {chapter.meanings[state]} | {_until(chapter, state)} |\n" for state in machine.states),
         "\n| From | Trigger | To | Why |\n| --- | --- | --- | --- |\n",
         *(f"| `{row.source}` | `{row.trigger}` | `{row.target}` | {row.why} |\n" for row in machine.rows if row.why),
         f"\n{len(machine.rows)} rows in all; those not listed say what they mean.\n",
     ]
     return "".join(parts)
+
+
+def _until(chapter: _Chapter, state: StrEnum) -> str:
+    # A state that is forgotten here stops the page: each new one has to say how it ends.
+    return "An end." if state in chapter.ends else chapter.waits[state]
 
 
 def _diagram(machine: StateMachine[Any, Any], ends: frozenset[Any]) -> str:

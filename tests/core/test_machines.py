@@ -1,46 +1,11 @@
-"""Every machine is one table: complete, and the same as what `transitions` would do."""
-
-from collections.abc import Callable
-from typing import Any
+"""What the order and bracket machines promise, and what a machine refuses to be. `test_every_machine` has the rest."""
 
 import pytest
-from transitions import Machine, MachineError
 
 from engine.core.errors import Bug, IllegalTransition
-from engine.core.execution.bracket_table import BRACKET_MACHINE, BracketState
+from engine.core.execution.bracket_table import BracketState
 from engine.core.execution.order_table import OPEN_STATES, ORDER_MACHINE, TERMINAL_STATES, OrderState, OrderTrigger
 from engine.core.fsm import Row, StateMachine
-from engine.core.risk.states import TRADING_MACHINE
-
-MACHINES = [ORDER_MACHINE, BRACKET_MACHINE, TRADING_MACHINE]
-
-
-class _Model:
-    state: str
-    trigger: Callable[[str], bool]
-
-
-@pytest.mark.parametrize("machine", MACHINES, ids=lambda machine: machine.name)
-def test_table_and_library_agree_for_every_pair(machine: StateMachine[Any, Any]) -> None:
-    for state in machine.states:
-        for trigger in machine.triggers:
-            model = _Model()
-            library = Machine(
-                model=model, states=[each.value for each in machine.states], initial=state.value, auto_transitions=False
-            )
-            for row in machine.rows:
-                library.add_transition(row.trigger.value, row.source.value, row.target.value)
-            try:
-                model.trigger(trigger.value)
-                expected = model.state
-            except (MachineError, AttributeError):
-                expected = None
-            if expected is None:
-                assert not machine.allows(state, trigger)
-                with pytest.raises(IllegalTransition):
-                    machine.advance(state, trigger)
-            else:
-                assert machine.advance(state, trigger).value == expected
 
 
 def test_every_odd_order_row_says_why() -> None:
