@@ -29,6 +29,9 @@ GENESIS: Final = bytes(32)
 #: Pages of WAL after which SQLite moves them into the file: larger than a batch, so that one commit rarely pays twice.
 _CHECKPOINT_PAGES: Final = 4_000
 
+#: Steps that become rows together: so few that they are still in the processor's cache then.
+_STEPS_AT_ONCE: Final = 512
+
 _table_of: Final = itemgetter(0)
 _encode: Final = msgpack.Encoder().encode
 
@@ -108,6 +111,8 @@ class SqliteJournal:
         """Add one whole step to the open transaction; one that needs no row is left out."""
         if step.facts or is_journaled(event, step):
             self._pending.append((event, step))
+            if len(self._pending) == _STEPS_AT_ONCE:
+                self._make_rows()
 
     def take_request(self, request_id: int) -> None:
         """Mark an operator's request as taken by the step that was appended last."""
