@@ -9,7 +9,7 @@ What it adds to the fill rules of `engine.matching`:
   sell stop at or through the known market are refused. Linked legs hold shares once, the larger remainder. A buy
   that turns out dearer than the cash when it fills is canceled.
 - *Linked legs* (exit style `both_legs`). A complete fill of one cancels the others in the same moment; a partial fill
-  lowers them by as much.
+  lowers them by as much; the end of one that was lowered is told, since its fills do not add up to it.
 - *No links* (exit style `rest_stop`, as Robinhood is): a link means nothing, so every working sell holds its shares,
   and a second sell of the same shares is refused. A market order is good for the day only.
 - *Collar.* Where one is set, a market buy is accepted with the market plus that fraction as its most, to the tick

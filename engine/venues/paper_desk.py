@@ -325,7 +325,15 @@ class PaperDesk:
         self._store(filled)
         self._reduce(lane, order, quantity)
         if command.link is not None:
+            self._tell_end_of_lowered(order, moment)
             self._reduce_siblings(lane, order, quantity, moment)
+
+    # Lowered by a sibling's fill, its own fills do not add up to the order: nobody could know that it is over.
+    def _tell_end_of_lowered(self, order: PaperOrder, moment: Moment) -> None:
+        reports = self._reports[order.command.client_order_id]
+        filled = sum((report.quantity for report in reports if isinstance(report, OrderFilled)), ZERO)
+        if order.status is _GONE and filled < order.command.quantity:
+            self._store(_canceled(order, "linked order filled", moment))
 
     def _reduce(self, lane: Lane, order: PaperOrder, quantity: Decimal) -> None:
         identity = order.command.client_order_id
@@ -347,13 +355,7 @@ class PaperDesk:
                 self._reduce(lane, sibling, quantity)
 
     def _cancel(self, lane: Lane, order: PaperOrder, reason: str, moment: Moment) -> None:
-        canceled = OrderCanceled(
-            client_order_id=order.command.client_order_id,
-            reason=reason,
-            venue_ts_ns=moment.venue_ts_ns,
-            received_ts_ns=moment.received_ts_ns,
-        )
-        self._store(canceled)
+        self._store(_canceled(order, reason, moment))
         self._end(lane, order)
 
     def _expire(self, lane: Lane, order: PaperOrder, moment: Moment) -> None:
@@ -425,6 +427,15 @@ class PaperDesk:
             insort(lane.pending, (order.arrived_ts_ns, order.number, order, False))
         if order.cancel_ts_ns is not None and order.cancel_number is not None:
             insort(lane.pending, (order.cancel_ts_ns, order.cancel_number, order, True))
+
+
+def _canceled(order: PaperOrder, reason: str, moment: Moment) -> OrderCanceled:
+    return OrderCanceled(
+        client_order_id=order.command.client_order_id,
+        reason=reason,
+        venue_ts_ns=moment.venue_ts_ns,
+        received_ts_ns=moment.received_ts_ns,
+    )
 
 
 def cancel_rejected(identity: ClientOrderId, reason: str, moment: Moment) -> CancelRejected:

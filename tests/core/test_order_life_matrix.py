@@ -1,0 +1,137 @@
+"""Lives of orders by family: each tells how the venue misbehaves, and is played on every path with every seed.
+
+One row of `FAMILIES` is one way of misbehaving; `PATHS` are what the price does meanwhile; both exit styles play each
+with the seeds below. What has to hold is stated in `engine.testing.ordeal`: never short, open exits never above what is
+held, no time without protection beyond the deadlines, an end that is flat or halted with a reason, and replay.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+
+import pytest
+
+from engine.core.execution.bracket_table import ExitStyle
+from engine.core.messages import Signal
+from engine.core.values import MINUTE_NS, Leg
+from engine.testing.mean_venue import EVERY_LEG, EXITS, Temper
+from engine.testing.ordeal import Ordeal
+from engine.testing.scenario import OPEN_TS_NS, enter, leave
+
+ENTRY, STOP, TARGET, EXIT = Leg.ENTRY, Leg.STOP, Leg.TARGET, Leg.EXIT
+ENTER_AT, LEAVE_AT, MINUTES = 2, 18, 26
+#: 1.5 below and 3.0 above a fill at 100.
+_STOP, _TARGET = 98.5, 103.0
+SEEDS = (1, 2)
+STYLES = (ExitStyle.BOTH_LEGS,)
+
+
+@dataclass(frozen=True)
+class Family:
+    """One way of misbehaving."""
+
+    name: str
+    temper: Temper
+    #: Whether an end in a halt is a good end: the venue leaves something that only a human can settle.
+    may_halt: bool = False
+    script: dict[int, Signal] = field(default_factory=lambda: {ENTER_AT: enter(), LEAVE_AT: leave()})
+
+
+def minutes(*bounds: int) -> tuple[tuple[int, int], ...]:
+    """Return a halt between two minutes of the session."""
+    return ((OPEN_TS_NS + bounds[0] * MINUTE_NS, OPEN_TS_NS + bounds[1] * MINUTE_NS),)
+
+
+FAMILIES = (
+    Family("an honest venue", Temper()),
+    Family("reports come late", Temper(delay_s_max=20)),
+    Family("fills before acknowledgements", Temper(delay_s_max=20, overtakes=True)),
+    Family("everything is told three times", Temper(repeats=2, delay_s_max=5)),
+    Family("repeated and out of order", Temper(repeats=2, delay_s_max=20, overtakes=True)),
+    Family("entries are never acknowledged", Temper(unacknowledged=frozenset({ENTRY}))),
+    Family("exits are never acknowledged", Temper(unacknowledged=EXITS), may_halt=True),
+    Family("entries in parts", Temper(parts=frozenset({ENTRY}))),
+    Family("exits in parts", Temper(parts=EXITS)),
+    Family("everything in parts, late", Temper(parts=EVERY_LEG, delay_s_max=10, overtakes=True)),
+    Family("a part, then canceled: entries", Temper(cut_short=frozenset({ENTRY}))),
+    Family("a part, then canceled: market exits", Temper(cut_short=frozenset({EXIT})), may_halt=True),
+    Family("a part, then canceled: legs", Temper(cut_short=frozenset({STOP, TARGET}))),
+    Family("entries are refused", Temper(refused=frozenset({ENTRY}))),
+    Family("the stop is refused", Temper(refused=frozenset({STOP}))),
+    Family("the target is refused", Temper(refused=frozenset({TARGET}))),
+    Family("the market exit is refused once", Temper(refused=frozenset({EXIT}))),
+    Family("the market exit is refused for ever", Temper(refused=frozenset({EXIT}), refusals=99), may_halt=True),
+    Family("entries are refused late", Temper(refused_late=frozenset({ENTRY}))),
+    Family("the stop is refused late", Temper(refused_late=frozenset({STOP}))),
+    Family("the target is refused late", Temper(refused_late=frozenset({TARGET}))),
+    Family("the venue ends the stop on its own", Temper(ended=frozenset({STOP}))),
+    Family("the venue ends the target on its own", Temper(ended=frozenset({TARGET}))),
+    Family("entries are told when asked", Temper(silent=frozenset({ENTRY}))),
+    Family("exits are told when asked", Temper(silent=EXITS), may_halt=True),
+    Family("entries are lost on their way", Temper(lost=frozenset({ENTRY}))),
+    Family("stops are lost on their way", Temper(lost=frozenset({STOP}))),
+    Family("market exits are lost on their way", Temper(lost=frozenset({EXIT})), may_halt=True),
+    Family("entries with an unknown outcome", Temper(unknown=frozenset({ENTRY}))),
+    Family("exits with an unknown outcome", Temper(unknown=EXITS), may_halt=True),
+    Family("cancels hang for a while", Temper(cancel_hangs=EXITS, hang_s=40)),
+    Family("cancels hang for ever", Temper(cancel_hangs=EXITS, hang_s=10**6), may_halt=True),
+    Family("cancels are refused once", Temper(cancel_refused=EXITS), may_halt=True),
+    Family("cancels are refused for ever", Temper(cancel_refused=EXITS, cancel_refusals=99), may_halt=True),
+    Family("filled just before the cancel", Temper(filled_in_cancel=EXITS)),
+    Family("filled just before the cancel, told after", Temper(filled_in_cancel=EXITS, delay_s_max=15, overtakes=True)),
+    Family("the sibling's cancel is told first", Temper(sibling_first=True, delay_s_max=1)),
+    Family("an entry is taken back", Temper(busted=frozenset({ENTRY})), may_halt=True),
+    Family("an exit is taken back", Temper(busted=EXITS), may_halt=True),
+    Family("halted while it enters", Temper(halted=minutes(ENTER_AT, 7))),
+    Family("halted while it is held", Temper(halted=minutes(6, 11)), may_halt=True),
+    Family("halted while it leaves", Temper(halted=minutes(LEAVE_AT, 24)), may_halt=True),
+    Family(
+        "an entry expires",
+        Temper(delay_s_max=5),
+        script={ENTER_AT: enter(limit=99.0), LEAVE_AT: leave()},
+    ),
+)
+
+#: What the price does after the entry, at each minute's end.
+PATHS: dict[str, Callable[[Random], list[float]]] = {
+    "still": lambda chance: [100.0 + chance.choice((-0.5, 0.0, 0.5)) for _ in range(MINUTES)],
+    "slides through the stop": lambda chance: slope(100.0, _STOP - 1.0, chance),
+    "falls through the stop": lambda chance: jump(_STOP - chance.choice((0.0, 0.01, 4.0)), chance.randint(4, 14)),
+    "reaches the target": lambda chance: slope(100.0, _TARGET + 1.0, chance),
+    "passes the target and falls": lambda chance: [
+        *jump(_TARGET + chance.choice((0.0, 2.0)), 6)[:10],
+        *[_STOP - 1.0] * (MINUTES - 10),
+    ],
+    "leaves as a leg fills": lambda chance: jump(chance.choice((_STOP, _TARGET)), LEAVE_AT + chance.choice((0, 1))),
+    "swings": lambda chance: [
+        100.0 if minute < 4 else 100.0 + chance.choice((-2.0, -1.0, 1.0, 3.5)) for minute in range(MINUTES)
+    ],
+}
+
+
+def slope(start: float, end: float, chance: Random) -> list[float]:
+    """Return a price that is still until after the entry and then goes evenly to its end."""
+    last = chance.randint(8, LEAVE_AT)
+    share = [min(1.0, max(0.0, (minute - 3) / (last - 3))) for minute in range(MINUTES)]
+    return [round(start + (end - start) * part, 2) for part in share]
+
+
+def jump(price: float, minute: int) -> list[float]:
+    """Return a price that is still until a minute and another one from then on."""
+    return [100.0] * minute + [price] * (MINUTES - minute)
+
+
+def test_the_matrix_is_large_enough() -> None:
+    assert len(FAMILIES) * len(PATHS) * len(SEEDS) >= 200
+    assert len({family.name for family in FAMILIES}) == len(FAMILIES)
+
+
+@pytest.mark.parametrize("style", STYLES, ids=str)
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name.replace(" ", "-"))
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_life(family: Family, path: str, style: ExitStyle, seed: int) -> None:
+    ordeal = Ordeal(family.script, family.temper, seed=seed, exit_style=style)
+    ordeal.play(PATHS[path](Random(f"{family.name}|{path}|{seed}")))
+    ordeal.rest()
+    ordeal.check(may_halt=family.may_halt)
