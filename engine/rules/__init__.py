@@ -18,6 +18,7 @@ from engine.rules.expressions import (
 from engine.rules.parameters import Parameters, parameter, parameters_from_text
 from engine.rules.row import NOTHING, Row
 from engine.rules.strategies import BarStrategy, NoParameters, RuleColumns, RuleStrategy
+from engine.rules.terms import EntryTerms
 from engine.rules.words import strategy_in_words
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "BarColumns",
     "BarStrategy",
     "Condition",
+    "EntryTerms",
     "Expression",
     "NoParameters",
     "Number",

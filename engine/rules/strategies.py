@@ -18,6 +18,7 @@ from engine.rules.columns import BAR_FIELDS, TIME_READINGS, BarColumns, Booleans
 from engine.rules.expressions import Condition, Expression, Number, RuleBar, as_condition, as_number, is_known
 from engine.rules.parameters import Parameters
 from engine.rules.row import NOTHING, Row, Rule, Values, compile_rule
+from engine.rules.terms import EntryTerms
 
 P = TypeVar("P", bound=Parameters)
 
@@ -80,8 +81,8 @@ class RuleStrategy(BarStrategy[P]):
     """Be the base of a strategy that is a rule over indicators, written once for one bar and for whole columns.
 
     Each method below is called once, when the strategy is made, with a bar that stands for any bar. While flat, the
-    strategy buys at market where `entry` holds and its distances are known; while holding, it leaves where `exit`
-    holds. Raises BadInput, when it is made, for a rule that cannot be written this way.
+    strategy buys where `entry` holds and its distances are known, at market unless its `terms` say otherwise; while
+    holding, it leaves where `exit` holds. Raises BadInput, when it is made, for a rule that cannot be written this way.
     """
 
     #: What the record gives as the reason of an entry.
@@ -93,6 +94,7 @@ class RuleStrategy(BarStrategy[P]):
         super().__init__(parameters)
         #: The rule as it was written.
         self.rule = self._written()
+        self._terms = self._stated_terms()
         leave = (Signal(kind=SignalKind.EXIT, reason=self.exit_reason),)
         functions = compile_rule(self.rule, enter=self._enter, leave=leave)
         self.warm_up_bars = _warm_up_bars(self.rule.indicators)
@@ -121,6 +123,10 @@ class RuleStrategy(BarStrategy[P]):
     def target_distance(self, bar: RuleBar) -> Number | float | None:
         """Return how far above its fill the entry takes its profit, in price units; None for no target."""
         return None
+
+    def terms(self) -> EntryTerms:
+        """Return how entries are made and left beyond that: at market, by stop and target, unless overridden."""
+        return EntryTerms()
 
     def on_bar(self, bar: Bar, context: Context) -> Sequence[Signal]:
         """Take a bar in and return what is wanted at its close."""
@@ -170,15 +176,20 @@ class RuleStrategy(BarStrategy[P]):
         )
 
     def _enter(self, stop_distance: float | None, target_distance: float | None, values: Values) -> Sequence[Signal]:
-        return (
-            Signal(
-                kind=SignalKind.ENTER,
-                stop_distance=stop_distance,
-                target_distance=target_distance,
-                reason=self.entry_reason,
-                values=values,
-            ),
+        entry = self._terms.signal(
+            stop_distance=stop_distance, target_distance=target_distance, reason=self.entry_reason, values=values
         )
+        return (entry,)
+
+    def _stated_terms(self) -> EntryTerms:
+        terms, name = self.terms(), type(self).__name__
+        if terms.counts_in_risks and self.rule.stop_distance is None:
+            raise BadInput(f"The terms of {name} count in risks, but it has no stop_distance: write one.")
+        if terms.targets and self.rule.target_distance is not None:
+            raise BadInput(
+                f"The strategy {name} has targets in its terms and a target_distance: leave one of them out."
+            )
+        return terms
 
 
 def _distance(value: Number | float | None) -> Number | None:
