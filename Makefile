@@ -3,7 +3,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run test check bench build clean
+.PHONY: help setup run test check bench mutants build clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -18,6 +18,8 @@ TYPED := engine strategies migrations tests tools
 PYTEST_ARGS ?= -n auto --maxprocesses=4 --dist=loadscope
 # Options for `make run`, such as ARGS="--forever".
 ARGS ?=
+# Which mutants `make mutants` makes, such as MUTANTS="engine.core.fsm*"; all of them by default.
+MUTANTS ?=
 
 export UV_PYTHON_DOWNLOADS := never
 
@@ -62,10 +64,13 @@ check: $(STAMP) ## Lint, format check, types, architecture and the tidy tests
 bench: $(STAMP) ## Measure the speeds that docs/benchmarks.md states
 	$(BIN)/python tests/benchmarks/bench.py
 
+mutants: $(STAMP) ## Change the core line by line and count what its tests notice
+	$(BIN)/python tools/mutants.py $(MUTANTS)
+
 build: $(STAMP) ## Build the wheel into dist/
 	rm -rf dist
 	$(UV) build --wheel --quiet --out-dir dist --python $(BIN)/python
 	@ls dist/*.whl
 
 clean: ## Remove everything that make made
-	rm -rf $(VENV) $(WHEEL_VENV) dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(WHEEL_VENV) dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis mutants

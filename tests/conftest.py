@@ -13,6 +13,8 @@ os.environ.setdefault("_TYPER_FORCE_DISABLE_TERMINAL", "1")
 
 # No deadlines: a shared machine is slow at random. In CI the examples are the same on every run.
 settings.register_profile("ratchet", deadline=None, derandomize="CI" in os.environ, print_blob=True)
+# One fixed small set of examples, for thousands of runs of the same tests.
+settings.register_profile("mutants", deadline=None, derandomize=True, max_examples=20, database=None)
 settings.load_profile("ratchet")
 
 

@@ -81,7 +81,7 @@ class StateMachine(Generic[StateT, TriggerT]):
             raise Bug(f"The {self.name} table holds a pair of state and trigger twice.")
         missing = set(self.states) - {row.source for row in self.rows}
         if missing:
-            raise Bug(f"The {self.name} table has no row for {sorted(missing)}.")
+            raise Bug(f"The {self.name} table has no row for {', '.join(sorted(missing))}.")
 
     def _build(self) -> TransitionsMachine:
         machine = TransitionsMachine(

@@ -45,6 +45,7 @@ from engine.core.values import (
     StrategyId,
     instrument_from_symbol,
 )
+from engine.testing.typed import require_typed
 
 FactT = TypeVar("FactT")
 
@@ -157,6 +158,7 @@ class Scenario:
         """Step one event and remember everything."""
         self.events.append(event)
         step = self.pipeline.step(event)
+        require_typed(step)
         self.facts += step.facts
         self.commands += step.commands
         return step
