@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass
-from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Context, Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, ROUND_HALF_UP, Context, Decimal
 from enum import StrEnum
 from typing import Final, NewType, Protocol
 
@@ -32,6 +32,7 @@ ZERO: Final = Decimal(0)
 ONE: Final = Decimal(1)
 
 _INT64_MAX: Final = 2**63 - 1
+_CENT: Final = Decimal("0.01")
 _CASH_UNIT: Final = Decimal(1).scaleb(-CASH_DECIMALS)
 # Wide enough for a product of two 64-bit columns, so that no multiplication rounds silently.
 _WIDE: Final = Context(prec=60)
@@ -166,6 +167,16 @@ def from_scaled(integer: int, *, decimals: int) -> Decimal:
 def cash(amount: Decimal) -> Decimal:
     """Return an amount of money in the ledger's unit, 10^-8, half to even (crypto products are finer)."""
     return amount.quantize(_CASH_UNIT, ROUND_HALF_EVEN, _WIDE)
+
+
+def cents(amount: Decimal) -> Decimal:
+    """Return an amount of money to the cent, halves up: what a broker pays and takes."""
+    return amount.quantize(_CENT, ROUND_HALF_UP, _WIDE)
+
+
+def part_of(amount: Decimal, quantity: Decimal, whole: Decimal) -> Decimal:
+    """Return `amount` x `quantity` / `whole` in the ledger's unit, half to even."""
+    return cash(_WIDE.divide(_WIDE.multiply(amount, quantity), whole))
 
 
 def notional(price: Decimal, quantity: Decimal) -> Decimal:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 from engine.core.execution.bracket_table import ExitStyle
@@ -234,5 +234,5 @@ class Scenario:
     ) -> Step:
         return self.give(kind(**self._times(), client_order_id=client_order_id, reason="test"))
 
-    def _times(self) -> dict[str, int]:
+    def _times(self) -> dict[str, Any]:
         return {"venue_ts_ns": self.now_ts_ns, "received_ts_ns": self.now_ts_ns}

@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 
 from engine.calendars import load_sessions
 from engine.core.ledger import Booking, Ledger
-from engine.core.messages import AccountFunded, CashMoved, Draft, EquityMarked, PositionChanged, TradeBooked
+from engine.core.messages import (
+    AccountFunded,
+    CashMoved,
+    Draft,
+    EquityMarked,
+    PositionChanged,
+    TradeBooked,
+)
 from engine.core.values import (
     SECOND_NS,
     ExecutionId,
@@ -111,7 +118,7 @@ def test_realised_profit_is_first_in_first_out(steps: list[tuple[str, int, int, 
     ledger, draft = funded()
     model = Model([], cash=Fraction(1_000_000))
     for each in life(steps):
-        left = ledger.book(each, draft)
+        left = ledger.book(each, draft).quantity
         model.book(each)
         position = last_position(draft)
         assert left == position.quantity == len(model.shares)
@@ -237,11 +244,13 @@ def test_one_unit_of_crypto_is_not_lost() -> None:
     assert ledger.cash == Decimal(1_000_000) - 3 * Decimal("0.00067000")
 
 
-def test_a_sale_beyond_the_lots_shows_as_a_short_position() -> None:
+def test_a_sale_beyond_the_lots_goes_to_the_suspense() -> None:
+    """No position is ever below zero: what the venue sold too much is told apart, and owed in the equity."""
     ledger, draft = funded()
     ledger.book(booking(1, Side.BUY, Decimal(10), Decimal(100)), draft)
-    left = ledger.book(booking(2, Side.SELL, Decimal(15), Decimal(110)), draft)
-    assert left == Decimal(-5)
+    assert ledger.book(booking(2, Side.SELL, Decimal(15), Decimal(110)), draft) == (Decimal(0), Decimal(5))
+    (suspended,) = (fact for fact in draft.facts if isinstance(fact, SuspenseBooked))
+    assert (suspended.kind, suspended.quantity, suspended.value) == (SuspenseKind.OVERSOLD, Decimal(5), Decimal(550))
     assert last_position(draft).realized_pnl == Decimal(100)
     ledger.mark(SPY, 120.0, draft)
     assert ledger.equity == Decimal(1_000_000) - 1_000 + 1_650 - 600

@@ -9,6 +9,7 @@ import os
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -264,7 +265,9 @@ class VenueMachine(RuleBasedStateMachine):
             position += sign * fill.quantity
             cash -= sign * fill.price * fill.quantity + fill.fee
         ledger = self.scenario.pipeline.ledger
-        assert ledger.position(STRATEGY, SPY) == self.watch.position == position
+        held, oversold = ledger.position(STRATEGY, SPY), ledger.oversold(STRATEGY, SPY)
+        assert held - oversold == position
+        assert held == self.watch.position >= 0 <= oversold
         assert ledger.cash == cash
         booked = Counter((trade.execution_id, trade.is_bust) for trade in self.watch.trades)
         assert set(booked.values()) <= {1}
@@ -272,7 +275,7 @@ class VenueMachine(RuleBasedStateMachine):
         assert {execution_id for execution_id, is_bust in booked if is_bust} == self.busted
         assert position >= 0 or self.watch.halted_once
 
-    def times(self) -> dict[str, int]:
+    def times(self) -> dict[str, Any]:
         return {"venue_ts_ns": self.scenario.now_ts_ns, "received_ts_ns": self.scenario.now_ts_ns}
 
     def order(self, index: int) -> SubmitOrder:

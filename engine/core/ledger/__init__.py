@@ -1,5 +1,8 @@
-"""The ledger stage: cash with settlement dates, positions in lots, and equity."""
+"""The ledger stage: cash with settlement dates, holdings in lots, corporate actions, and equity."""
 
-from engine.core.ledger.ledger import Booking, Ledger
+from engine.core.ledger.actions import record, split
+from engine.core.ledger.bookings import Booking
+from engine.core.ledger.ledger import Booked, Ledger
+from engine.core.ledger.lots import Lot
 
-__all__ = ["Booking", "Ledger"]
+__all__ = ["Booked", "Booking", "Ledger", "Lot", "record", "split"]

@@ -1,26 +1,44 @@
-"""The ledger stage: cash, positions, lots and equity, from executions and cash movements alone.
+"""The books of one account: cash, holdings, and what they are worth.
 
-Cash moves by trades (price x quantity and fees) and by cash movements; each execution counts once. Profit is
-realised against the oldest lots (FIFO), before fees. All amounts are exact decimals in account currency.
+Cash moves by trades (price x quantity and fees) and by cash movements; each execution counts once. Profit is realised
+against the lots that the account's method takes, before fees. All amounts are exact decimals in account currency.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
+from typing import NamedTuple
 
+from engine.core.errors import BadInput
+from engine.core.ledger.bookings import Booking, closed_facts, oversold_fact, position_fact, trade_fact
+from engine.core.ledger.cash import CashBook
+from engine.core.ledger.lots import Change, Entry, Holding, Lot, Origin
 from engine.core.ledger.settlement import settlement_ts_ns
-from engine.core.messages import AccountFunded, CashMoved, Draft, EquityMarked, PositionChanged, TradeBooked
-from engine.core.messages.quick import quick_init
+from engine.core.messages import (
+    AccountFunded,
+    AdjustmentKind,
+    CashCorrected,
+    CashMoved,
+    CashMovementKind,
+    Draft,
+    EquityMarked,
+    FeeCharged,
+    GoodFaithViolated,
+    LotsChosen,
+    OrderFilled,
+    PositionAdjusted,
+    SuspenseBooked,
+    SuspenseKind,
+)
 from engine.core.values import (
     ZERO,
+    AccountKind,
     AccountTerms,
     ExecutionId,
     Instrument,
     InstrumentId,
-    Leg,
+    LotMethod,
     Sessions,
     Side,
     StrategyId,
@@ -29,40 +47,16 @@ from engine.core.values import (
     notional,
 )
 
+Key = tuple[StrategyId, InstrumentId]
 
-@quick_init
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Booking:
-    """Hold what the ledger needs to know of one execution."""
 
-    order_id: int
-    bracket_id: int
-    execution_id: ExecutionId
-    strategy_id: StrategyId
-    instrument_id: InstrumentId
-    leg: Leg
-    side: Side
-    price: Decimal
+class Booked(NamedTuple):
+    """Hold what a booking left behind."""
+
+    #: What is held now.
     quantity: Decimal
-    fee: Decimal
-    is_bust: bool
-    venue_ts_ns: int
-
-
-@dataclass(slots=True)
-class Position:
-    """Hold what one strategy has of one instrument."""
-
-    quantity: Decimal = ZERO
-    realized_pnl: Decimal = ZERO
-    #: Open lots, oldest first: (quantity, price).
-    lots: deque[tuple[Decimal, Decimal]] = field(default_factory=deque)
-    #: Everything that still counts, oldest first, so that a bust can be taken out exactly.
-    bookings: list[Booking] = field(default_factory=list)
-
-    def cost(self) -> Decimal:
-        """Return what the open lots cost."""
-        return sum((notional(price, quantity) for quantity, price in self.lots), ZERO)
+    #: How much it sold that was not held: to be looked at by a human.
+    oversold: Decimal
 
 
 class Ledger:
@@ -76,43 +70,61 @@ class Ledger:
         terms: AccountTerms | None = None,
     ) -> None:
         self.terms = terms or AccountTerms()
-        self._instruments = instruments
+        self.cash_book = CashBook()
+        self._instruments = dict(instruments)
         self._sessions = sessions
-        # Proceeds and payments that settle later: (moment, amount), in the order of their booking.
-        self._unsettled: list[tuple[int, Decimal]] = []
-        # Sale -> its settlement, for the bust that takes it back.
-        self._settlements: dict[ExecutionId, int] = {}
-        self._positions: dict[tuple[StrategyId, InstrumentId], Position] = {}
-        # Only what is held now: most bars find this empty, and are done.
-        self._held: dict[tuple[StrategyId, InstrumentId], Position] = {}
+        self._holdings: dict[Key, Holding] = {}
+        # Only what is held (or owed) now: most bars find this empty, and are done.
+        self._held: dict[Key, Holding] = {}
         self._closes: dict[InstrumentId, float | Decimal] = {}
         self._trades = 0
         self._movements = 0
+        self._adjustments = 0
+        # Execution -> the settlement and the fees that a bust of it takes back.
+        self._executions: dict[ExecutionId, tuple[int, tuple[tuple[str, Decimal], ...]]] = {}
+        self._chosen: dict[Key, tuple[str, ...]] = {}
+        self._violations: list[int] = []
         self._marked_equity: Decimal | None = None
         self._cash_changed = False
-        self.cash = ZERO
         #: Cash plus positions at the last close.
         self.equity = ZERO
 
+    # --- what others may ask -------------------------------------------------------------------------------
+
+    @property
+    def cash(self) -> Decimal:
+        """Return all cash, settled or not."""
+        return self.cash_book.total
+
     def position(self, strategy_id: StrategyId, instrument_id: InstrumentId) -> Decimal:
-        """Return what a strategy holds, in shares or coins."""
-        position = self._positions.get((strategy_id, instrument_id))
-        return position.quantity if position is not None else ZERO
+        """Return what a strategy holds, in shares or coins; never below zero."""
+        holding = self._holdings.get((strategy_id, instrument_id))
+        return holding.quantity if holding is not None else ZERO
+
+    def lots(self, strategy_id: StrategyId, instrument_id: InstrumentId) -> tuple[Lot, ...]:
+        """Return the open lots of a position, oldest first."""
+        holding = self._holdings.get((strategy_id, instrument_id))
+        return tuple(holding.lots) if holding is not None else ()
+
+    def oversold(self, strategy_id: StrategyId, instrument_id: InstrumentId) -> Decimal:
+        """Return what was sold beyond what was held and stands in the suspense."""
+        holding = self._holdings.get((strategy_id, instrument_id))
+        return holding.uncovered if holding is not None else ZERO
 
     def exposure(self, instrument_id: InstrumentId | None = None) -> Decimal:
-        """Return the value at last close of what is held of one instrument, or of all."""
+        """Return the value at last close of what is held, or oversold, of one instrument, or of all."""
         return sum(
             (
-                notional(self._mark_price(key[1]), abs(position.quantity))
-                for key, position in self._held.items()
+                notional(self._mark_price(key[1]), holding.quantity + holding.uncovered)
+                for key, holding in self._held.items()
                 if instrument_id in (None, key[1])
             ),
             ZERO,
         )
 
     def unsettled(self, ts_ns: int) -> Decimal:
-        """Return the part of the cash that has not arrived at a moment (ns UTC): proceeds of sales on their way."""
-        return sum((amount for settles_ts_ns, amount in self._unsettled if settles_ts_ns > ts_ns), ZERO)
+        """Return the cash that has not arrived at a moment, ns UTC: proceeds and dividends on their way."""
+        return self.cash_book.unsettled(ts_ns)
 
     def settled_cash(self, ts_ns: int) -> Decimal:
         """Return the cash that a cash account may spend at a moment, ns UTC.
@@ -120,57 +132,193 @@ class Ledger:
         Purchases count at once and sales from their settlement on; below zero where purchases were paid with proceeds
         that have not settled.
         """
-        return self.cash - self.unsettled(ts_ns)
+        return self.cash_book.settled(ts_ns)
+
+    def spendable_cash(self, ts_ns: int) -> Decimal:
+        """Return what this kind of account may spend at a moment: settled cash, or all but unpaid dividends."""
+        if self.terms.kind is AccountKind.CASH:
+            return self.cash_book.settled(ts_ns)
+        return self.cash_book.total - self.cash_book.receivable(ts_ns)
+
+    def unpaid(self, strategy_id: StrategyId, instrument_id: InstrumentId, quantity: Decimal, ts_ns: int) -> Decimal:
+        """Return how much of a sale at a moment would be of lots not yet paid with settled money."""
+        holding = self._holdings.get((strategy_id, instrument_id))
+        return holding.unpaid(quantity, ts_ns) if holding is not None else ZERO
+
+    def good_faith_violations(self, since_ts_ns: int = 0) -> int:
+        """Return how many sales since a moment were of lots not yet paid; counted in cash accounts only."""
+        return sum(1 for ts_ns in self._violations if ts_ns >= since_ts_ns)
+
+    # --- executions ----------------------------------------------------------------------------------------
+
+    def book(self, booking: Booking, draft: Draft) -> Booked:
+        """Book one execution, or take a busted one back."""
+        key = (booking.strategy_id, booking.instrument_id)
+        instrument = self._instruments[booking.instrument_id]
+        holding = self._holding(key)
+        before = (holding.realized_pnl, holding.quantity, holding.uncovered, holding.uncovered_value)
+        self._trades += 1
+        settles_ts_ns, fees = self._terms_of(booking, instrument)
+        self._move_cash(booking, settles_ts_ns, draft.ts_ns)
+        if booking.is_bust:
+            changes = holding.remove(booking.execution_id)
+        else:
+            changes = holding.add(self._entry(booking, key, draft.ts_ns))
+        self._note_held(key, holding)
+        self._closes.setdefault(booking.instrument_id, booking.price)
+        self._revalue()
+        draft.facts.append(
+            trade_fact(
+                booking,
+                trade_id=self._trades,
+                symbol=instrument.symbol,
+                realized_pnl=holding.realized_pnl - before[0],
+                settles_ts_ns=settles_ts_ns,
+                ts_ns=draft.ts_ns,
+            )
+        )
+        self._charge(fees, is_bust=booking.is_bust, draft=draft)
+        self._close(changes, key, draft)
+        oversold = holding.uncovered - before[2]
+        if oversold or holding.uncovered_value != before[3]:
+            self._suspend(booking, key, (oversold, holding.uncovered_value - before[3]), draft)
+        if booking.is_bust:
+            self._note_rest(booking, key, before[1] + oversold, draft)
+        self._tell(key, draft)
+        return Booked(holding.quantity, oversold)
+
+    def book_unmatched(self, fill: OrderFilled, draft: Draft) -> None:
+        """Record an execution of an order that is not ours; nothing of it enters the books."""
+        draft.facts.append(
+            SuspenseBooked(
+                kind=SuspenseKind.UNMATCHED,
+                execution_id=fill.execution_id,
+                client_order_id=fill.client_order_id,
+                strategy_id=None,
+                instrument_id=None,
+                symbol="",
+                side=None,
+                price=fill.price,
+                quantity=fill.quantity,
+                value=notional(fill.price, fill.quantity),
+                reason="the order is not ours",
+                ts_ns=draft.ts_ns,
+            )
+        )
+
+    def choose_lots(self, event: LotsChosen, draft: Draft) -> None:
+        """Choose the lots that the next sales of a position take first.
+
+        Raises BadInput where the account's lots are not `specific`, or a lot is not there.
+        """
+        key = (event.strategy_id, event.instrument_id)
+        if self.terms.lots is not LotMethod.SPECIFIC:
+            raise BadInput(f"The lots of this account are taken {self.terms.lots}: set account.lots to specific first.")
+        there = {str(lot.origin) for lot in self._holding(key).lots}
+        for name in event.lots:
+            if name not in there:
+                raise BadInput(f"The lot {name} is not open: choose among {', '.join(sorted(there)) or 'none'}.")
+        self._chosen[key] = event.lots
+        draft.is_kept = True
+
+    # --- money and positions without a trade ---------------------------------------------------------------
 
     def fund(self, event: AccountFunded, draft: Draft) -> None:
         """Book money that came in or went out."""
+        kind = CashMovementKind.DEPOSIT if event.amount >= 0 else CashMovementKind.WITHDRAWAL
+        self.move_cash(event.amount, kind, event.source, settles_ts_ns=event.venue_ts_ns, draft=draft)
+
+    def correct_cash(self, event: CashCorrected, draft: Draft) -> None:
+        """Book interest, a corrected fee or another amount that the broker states."""
+        self.move_cash(event.amount, event.kind, event.source, settles_ts_ns=event.settlement_ts_ns, draft=draft)
+
+    def move_cash(
+        self,
+        amount: Decimal,
+        kind: CashMovementKind,
+        source: str,
+        *,
+        settles_ts_ns: int,
+        draft: Draft,
+        key: Key | None = None,
+    ) -> None:
+        """Book cash that moves otherwise than by a trade; what is paid counts at once, what comes when it settles."""
         self._movements += 1
-        self.cash += cash(event.amount)
+        in_unit = cash(amount)
+        if in_unit < 0:
+            self.cash_book.pay(-in_unit)
+        else:
+            self.cash_book.receive(in_unit, settles_ts_ns=settles_ts_ns, ts_ns=draft.ts_ns, of_trade=False)
         self._cash_changed = True
         self._revalue()
         draft.facts.append(
             CashMoved(
                 movement_id=self._movements,
-                amount=event.amount,
-                kind="deposit" if event.amount >= 0 else "withdrawal",
-                source=event.source,
-                settlement_ts_ns=event.venue_ts_ns,
+                amount=amount,
+                kind=kind.value,
+                source=source,
+                settlement_ts_ns=settles_ts_ns,
                 ts_ns=draft.ts_ns,
+                strategy_id=None if key is None else key[0],
+                instrument_id=None if key is None else key[1],
             )
         )
 
-    def book(self, booking: Booking, draft: Draft) -> Decimal:
-        """Book one execution, or take a busted one back; return the position that is left."""
-        key = (booking.strategy_id, booking.instrument_id)
-        position = self._positions.setdefault(key, Position())
-        before = position.realized_pnl
-        if booking.is_bust:
-            _unbook(position, booking)
-        else:
-            _book(position, booking)
-        settles_ts_ns = self._settlement(booking)
-        self._move_cash(booking, settles_ts_ns, draft.ts_ns)
-        if position.quantity:
-            self._held[key] = position
-        else:
-            self._held.pop(key, None)
-        self._closes.setdefault(booking.instrument_id, booking.price)
+    def holdings_of(self, instrument_id: InstrumentId) -> list[tuple[Key, Holding]]:
+        """Return who holds an instrument now."""
+        return [(key, holding) for key, holding in self._held.items() if key[1] == instrument_id and holding.quantity]
+
+    def instrument(self, instrument_id: InstrumentId) -> Instrument:
+        """Return an instrument as it is called now."""
+        return self._instruments[instrument_id]
+
+    def rename(self, instrument: Instrument) -> None:
+        """Take an instrument with another symbol."""
+        self._instruments[instrument.instrument_id] = instrument
+
+    def last_price(self, instrument_id: InstrumentId) -> Decimal | None:
+        """Return the price at which an instrument is valued; None where none is known yet."""
+        return self._mark_price(instrument_id) if instrument_id in self._closes else None
+
+    def reprice(self, instrument_id: InstrumentId, price: Decimal) -> None:
+        """Value an instrument at another price until its next close: after a split, or before its first trade."""
+        self._closes[instrument_id] = price
         self._revalue()
-        symbol = self._instruments[booking.instrument_id].symbol
-        trade = self._trade(booking, position.realized_pnl - before, settles_ts_ns=settles_ts_ns, ts_ns=draft.ts_ns)
-        draft.facts.append(trade)
+
+    def adjust(
+        self,
+        key: Key,
+        entry_of: tuple[Decimal, Decimal | None, tuple[int, int]],
+        *,
+        kind: AdjustmentKind,
+        source: str,
+        settles_ts_ns: int,
+        draft: Draft,
+    ) -> None:
+        """Change a holding otherwise than by a trade: (quantity, value, ratio) as an `Entry` takes them."""
+        quantity, value, ratio = entry_of
+        holding = self._holding(key)
+        before = (holding.quantity, holding.cost, holding.realized_pnl)
+        self._adjustments += 1
+        origin = Origin(adjustment_id=self._adjustments)
+        changes = holding.add(Entry(origin=origin, ts_ns=draft.ts_ns, quantity=quantity, value=value, ratio=ratio))
+        self._note_held(key, holding)
+        self._cash_changed = True
         draft.facts.append(
-            PositionChanged(
-                strategy_id=booking.strategy_id,
-                instrument_id=booking.instrument_id,
-                symbol=symbol,
-                quantity=position.quantity,
-                cost=position.cost(),
-                realized_pnl=position.realized_pnl,
-                ts_ns=draft.ts_ns,
+            self._adjusted(
+                key,
+                kind=kind,
+                change=(holding.quantity - before[0], holding.cost - before[1], holding.realized_pnl - before[2]),
+                ratio="" if ratio == (1, 1) else f"{ratio[0]}:{ratio[1]}",
+                source=source,
+                settles_ts_ns=settles_ts_ns,
+                draft=draft,
             )
         )
-        return position.quantity
+        self._close(changes, key, draft)
+        self._tell(key, draft)
+
+    # --- worth ---------------------------------------------------------------------------------------------
 
     def mark(self, instrument_id: InstrumentId, close: float, draft: Draft) -> None:
         """Value the account at a bar's close, and say so where the equity changed."""
@@ -183,45 +331,141 @@ class Ledger:
             self._marked_equity = self.equity
             draft.facts.append(EquityMarked(ts_ns=draft.ts_ns, cash=self.cash, equity=self.equity))
 
-    def _settlement(self, booking: Booking) -> int:
+    # --- small things --------------------------------------------------------------------------------------
+
+    def _holding(self, key: Key) -> Holding:
+        holding = self._holdings.get(key)
+        if holding is None:
+            holding = self._holdings[key] = Holding(method=self.terms.lots)
+        return holding
+
+    def _note_held(self, key: Key, holding: Holding) -> None:
+        if holding.quantity or holding.uncovered:
+            self._held[key] = holding
+        else:
+            self._held.pop(key, None)
+
+    def _entry(self, booking: Booking, key: Key, ts_ns: int) -> Entry:
+        is_buy = booking.side is Side.BUY
+        return Entry(
+            origin=Origin(trade_id=self._trades),
+            ts_ns=booking.venue_ts_ns,
+            quantity=booking.quantity if is_buy else -booking.quantity,
+            value=notional(booking.price, booking.quantity),
+            paid_ts_ns=self.cash_book.paid_ts_ns(ts_ns) if is_buy else 0,
+            chosen=() if is_buy else self._chosen.get(key, ()),
+            execution_id=booking.execution_id,
+        )
+
+    def _terms_of(self, booking: Booking, instrument: Instrument) -> tuple[int, tuple[tuple[str, Decimal], ...]]:
         if booking.is_bust:
-            return self._settlements[booking.execution_id]
-        instrument = self._instruments[booking.instrument_id]
+            return self._executions[booking.execution_id]
         settles_ts_ns = settlement_ts_ns(instrument, self._sessions[booking.instrument_id], booking.venue_ts_ns)
-        self._settlements[booking.execution_id] = settles_ts_ns
-        return settles_ts_ns
+        self._executions[booking.execution_id] = (settles_ts_ns, booking.fees)
+        return self._executions[booking.execution_id]
 
     def _move_cash(self, booking: Booking, settles_ts_ns: int, ts_ns: int) -> None:
-        value = notional(booking.price, booking.quantity)
-        paid = value if booking.side is Side.BUY else -value
-        total = paid + cash(booking.fee)
-        amount = total if booking.is_bust else -total
-        self.cash += amount
-        if booking.side is Side.SELL:
-            self._unsettled = [late for late in self._unsettled if late[0] > ts_ns]
-            self._unsettled.append((settles_ts_ns, amount))
+        value, fee = notional(booking.price, booking.quantity), cash(booking.fee)
+        sign = -1 if booking.is_bust else 1
+        if booking.side is Side.BUY:
+            self.cash_book.pay(sign * (value + fee))
+        else:
+            self.cash_book.receive(sign * (value - fee), settles_ts_ns=settles_ts_ns, ts_ns=ts_ns, of_trade=True)
         self._cash_changed = True
 
-    def _trade(self, booking: Booking, realized_pnl: Decimal, *, settles_ts_ns: int, ts_ns: int) -> TradeBooked:
-        self._trades += 1
-        return TradeBooked(
-            trade_id=self._trades,
-            order_id=booking.order_id,
-            bracket_id=booking.bracket_id,
-            execution_id=booking.execution_id,
-            strategy_id=booking.strategy_id,
-            instrument_id=booking.instrument_id,
-            symbol=self._instruments[booking.instrument_id].symbol,
-            leg=booking.leg,
-            side=booking.side,
-            price=booking.price,
-            quantity=booking.quantity,
-            fee=booking.fee,
+    def _charge(self, fees: Iterable[tuple[str, Decimal]], *, is_bust: bool, draft: Draft) -> None:
+        for kind, amount in fees:
+            signed = -cash(amount) if is_bust else cash(amount)
+            draft.facts.append(FeeCharged(trade_id=self._trades, kind=kind, amount=signed, ts_ns=draft.ts_ns))
+
+    def _close(self, changes: list[Change], key: Key, draft: Draft) -> None:
+        instrument = self._instruments[key[1]]
+        draft.facts += closed_facts(changes, strategy_id=key[0], instrument=instrument, ts_ns=draft.ts_ns)
+        if self.terms.kind is not AccountKind.CASH:
+            return
+        for entry, closure, is_reversal in changes:
+            if is_reversal or closure.paid_ts_ns <= entry.ts_ns or None in (entry.origin[0], closure.origin[0]):
+                continue
+            self._violations.append(entry.ts_ns)
+            draft.facts.append(
+                GoodFaithViolated(
+                    trade_id=entry.origin.trade_id or 0,
+                    opening_trade_id=closure.origin.trade_id or 0,
+                    strategy_id=key[0],
+                    instrument_id=key[1],
+                    symbol=instrument.symbol,
+                    quantity=closure.quantity,
+                    paid_ts_ns=closure.paid_ts_ns,
+                    ts_ns=draft.ts_ns,
+                )
+            )
+
+    def _suspend(self, booking: Booking, key: Key, change: tuple[Decimal, Decimal], draft: Draft) -> None:
+        symbol = self._instruments[key[1]].symbol
+        draft.facts.append(
+            oversold_fact(booking, symbol=symbol, quantity=change[0], value=change[1], ts_ns=draft.ts_ns)
+        )
+        self._adjustments += 1
+        draft.facts.append(
+            self._adjusted(
+                key,
+                kind=AdjustmentKind.SUSPENSE,
+                change=(*change, ZERO),
+                source=f"execution {booking.execution_id}",
+                settles_ts_ns=draft.ts_ns,
+                draft=draft,
+            )
+        )
+
+    def _note_rest(self, booking: Booking, key: Key, before: Decimal, draft: Draft) -> None:
+        # A split between an execution and its bust leaves a difference that neither of them states.
+        taken = booking.quantity if booking.side is Side.BUY else -booking.quantity
+        rest = self._holdings[key].quantity - (before - taken)
+        if not rest:
+            return
+        self._adjustments += 1
+        draft.facts.append(
+            self._adjusted(
+                key,
+                kind=AdjustmentKind.CORRECTION,
+                change=(rest, ZERO, ZERO),
+                source=f"bust of execution {booking.execution_id} after a split",
+                settles_ts_ns=draft.ts_ns,
+                draft=draft,
+            )
+        )
+
+    def _adjusted(
+        self,
+        key: Key,
+        *,
+        kind: AdjustmentKind,
+        change: tuple[Decimal, Decimal, Decimal],
+        source: str,
+        settles_ts_ns: int,
+        draft: Draft,
+        ratio: str = "",
+    ) -> PositionAdjusted:
+        quantity, cost, realized_pnl = change
+        return PositionAdjusted(
+            adjustment_id=self._adjustments,
+            strategy_id=key[0],
+            instrument_id=key[1],
+            symbol=self._instruments[key[1]].symbol,
+            kind=kind,
+            quantity=quantity,
+            cost=cost,
             realized_pnl=realized_pnl,
-            is_bust=booking.is_bust,
-            venue_ts_ns=booking.venue_ts_ns,
-            ts_ns=ts_ns,
+            ratio=ratio,
+            source=source,
             settlement_ts_ns=settles_ts_ns,
+            ts_ns=draft.ts_ns,
+        )
+
+    def _tell(self, key: Key, draft: Draft) -> None:
+        instrument = self._instruments[key[1]]
+        draft.facts.append(
+            position_fact(self._holdings[key], strategy_id=key[0], instrument=instrument, ts_ns=draft.ts_ns)
         )
 
     def _mark_price(self, instrument_id: InstrumentId) -> Decimal:
@@ -230,42 +474,6 @@ class Ledger:
 
     def _revalue(self) -> None:
         equity = self.cash
-        for (_, instrument_id), position in self._held.items():
-            equity += notional(self._mark_price(instrument_id), position.quantity)
+        for (_, instrument_id), holding in self._held.items():
+            equity += notional(self._mark_price(instrument_id), holding.quantity - holding.uncovered)
         self.equity = equity
-
-
-def _book(position: Position, booking: Booking) -> None:
-    position.bookings.append(booking)
-    if booking.side is Side.BUY:
-        position.quantity += booking.quantity
-        position.lots.append((booking.quantity, booking.price))
-        return
-    position.quantity -= booking.quantity
-    position.realized_pnl += _sell(position.lots, booking.quantity, booking.price)
-
-
-def _sell(lots: deque[tuple[Decimal, Decimal]], quantity: Decimal, price: Decimal) -> Decimal:
-    # Oldest lots first. A sale beyond the lots has no cost to compare with: the caller halts on it.
-    profit = ZERO
-    while quantity and lots:
-        lot_quantity, lot_price = lots[0]
-        sold = min(lot_quantity, quantity)
-        profit += notional(price, sold) - notional(lot_price, sold)
-        quantity -= sold
-        if sold == lot_quantity:
-            lots.popleft()
-        else:
-            lots[0] = (lot_quantity - sold, lot_price)
-    return profit
-
-
-def _unbook(position: Position, bust: Booking) -> None:
-    # FIFO has no inverse: the position is built again from the executions that still count.
-    counting = [booking for booking in position.bookings if booking.execution_id != bust.execution_id]
-    position.quantity = ZERO
-    position.realized_pnl = ZERO
-    position.lots.clear()
-    position.bookings.clear()
-    for booking in counting:
-        _book(position, booking)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
+from engine.core.messages.books import AdjustmentKind, CashMovementKind
 from engine.core.messages.facts import Bar
 from engine.core.messages.quick import quick_init
-from engine.core.values import ClientOrderId, ExecutionId, InstrumentId
+from engine.core.values import ClientOrderId, ExecutionId, InstrumentId, StrategyId
 
 
 @quick_init
@@ -114,6 +115,8 @@ class OrderFilled(OrderReport):
     quantity: Decimal
     #: Fees of this execution, in account currency, at or above zero.
     fee: Decimal
+    #: The same by kind, where the venue tells them apart; they add up to `fee`.
+    fees: tuple[tuple[str, Decimal], ...] = ()
 
 
 @quick_init
@@ -200,7 +203,82 @@ class Flatten(OperatorCommand):
     """Cancel working entries and close positions at market."""
 
 
-MarketEvent = Tick | Quote | BarClosed | FeedInterrupted | TimeAdvanced
+@quick_init
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShareSplit(Happened):
+    """Report that each `old_shares` of an instrument have become `new_shares`, before the trading of its ex date."""
+
+    instrument_id: InstrumentId
+    new_shares: int
+    old_shares: int
+    source: str
+    #: Paid for each new share of which only a part is left; None: the last close, at the ratio.
+    cash_in_lieu_price: Decimal | None = None
+
+
+@quick_init
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DividendDeclared(Happened):
+    """Report a dividend to whoever holds the instrument now, before the trading of its ex date."""
+
+    instrument_id: InstrumentId
+    #: In account currency.
+    per_share: Decimal
+    #: When the money arrives, ns UTC.
+    pays_ts_ns: int
+    source: str
+
+
+@quick_init
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SymbolRenamed(Happened):
+    """Report that an instrument bears another symbol from `venue_ts_ns` on."""
+
+    instrument_id: InstrumentId
+    symbol: str
+    source: str
+
+
+@quick_init
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CashCorrected(Happened):
+    """Report money that the broker paid (or took, negative) outside trades: interest, a corrected fee, a dividend."""
+
+    amount: Decimal
+    kind: CashMovementKind
+    source: str
+    #: When the money can be used, ns UTC.
+    settlement_ts_ns: int
+
+
+@quick_init
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PositionCorrected(Happened):
+    """Report a position that came (an opening, an adoption) or went (a negative quantity) without a trade."""
+
+    strategy_id: StrategyId
+    instrument_id: InstrumentId
+    kind: AdjustmentKind
+    quantity: Decimal
+    #: What the quantity cost, in account currency; 0 for one that goes, which leaves at the cost of its lots.
+    cost: Decimal
+    source: str
+
+
+@quick_init
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LotsChosen(Happened):
+    """Choose which lots the next sales of a position take first (`T12` was bought by trade 12, `A3` adjusted in)."""
+
+    strategy_id: StrategyId
+    instrument_id: InstrumentId
+    lots: tuple[str, ...]
+    requested_by: str
+
+
+CorporateAction = ShareSplit | DividendDeclared | SymbolRenamed
+MarketEvent = Tick | Quote | BarClosed | FeedInterrupted | TimeAdvanced | CorporateAction
+BookEvent = AccountFunded | CashCorrected | PositionCorrected | LotsChosen | CorporateAction
 VenueReport = (
     OrderAcknowledged
     | OrderAwaitingApproval
@@ -212,4 +290,4 @@ VenueReport = (
     | OutcomeUnknown
     | ExecutionBusted
 )
-Event = MarketEvent | VenueReport | AccountFunded | Pause | Resume | Kill | Flatten
+Event = MarketEvent | VenueReport | BookEvent | Pause | Resume | Kill | Flatten

@@ -9,6 +9,14 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
+from engine.core.messages.books import (
+    FeeCharged,
+    GoodFaithViolated,
+    LotClosed,
+    PositionAdjusted,
+    SuspenseBooked,
+    SymbolChanged,
+)
 from engine.core.messages.plans import ExitPlan
 from engine.core.messages.quick import quick_init
 from engine.core.values import (
@@ -337,6 +345,9 @@ class CashMoved:
     #: When the money can be used, ns UTC.
     settlement_ts_ns: int
     ts_ns: int
+    #: Whose position it is for, where it is for one: a dividend, cash in lieu.
+    strategy_id: StrategyId | None = None
+    instrument_id: InstrumentId | None = None
 
 
 @quick_init
@@ -389,4 +400,10 @@ Fact = (
     | CashMoved
     | EquityMarked
     | TradingStateChanged
+    | LotClosed
+    | FeeCharged
+    | PositionAdjusted
+    | SuspenseBooked
+    | SymbolChanged
+    | GoodFaithViolated
 )

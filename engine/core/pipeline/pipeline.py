@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from engine.core.bars import BarBuilder
 from engine.core.errors import BadInput
@@ -18,9 +18,9 @@ from engine.core.execution.stage import ExecutionStage
 from engine.core.ledger import Booking, Ledger
 from engine.core.messages import (
     EMPTY_STEP,
-    AccountFunded,
     Bar,
     BarClosed,
+    BookEvent,
     CancelRejected,
     Draft,
     Event,
@@ -47,10 +47,13 @@ from engine.core.messages import (
     TimeAdvanced,
     VenueReport,
 )
+from engine.core.pipeline.bookkeeping import Bookkeeper
 from engine.core.pipeline.desk import Desk, scope_of
 from engine.core.pipeline.settings import Market, PipelineSettings, StrategyBinding
 from engine.core.risk.states import ACCOUNT, TradingTrigger
 from engine.core.values import MINUTE_NS, InstrumentId, SessionKind, exact
+
+Fees = tuple[tuple[str, Decimal], ...]
 
 _NEVER: Final = 2**63 - 1
 # `Step(...)` without the function that NamedTuple puts around it: this runs for every bar.
@@ -97,6 +100,7 @@ class Pipeline:
             exit_style=settings.exit_style,
         )
         self.desk = Desk(settings, markets=self._markets, ledger=self.ledger, execution=self.execution)
+        self._bookkeeper = Bookkeeper(self._markets, ledger=self.ledger, execution=self.execution, desk=self.desk)
         self._builders: dict[InstrumentId, BarBuilder] = {}
         self._has_timers = any(market.timer_bindings for market in self._markets.values())
         self._next_minute_ts_ns = 0
@@ -112,12 +116,12 @@ class Pipeline:
             BarClosed: self._on_bar_closed,
             TimeAdvanced: self._on_time,
             FeedInterrupted: self._on_interrupted,
-            AccountFunded: self._on_funded,
             Pause: self._on_operator,
             Resume: self._on_operator,
             Kill: self._on_operator,
             Flatten: self._on_operator,
             **dict.fromkeys(_REPORTS, self._on_report),
+            **dict.fromkeys(get_args(BookEvent), self._on_books),
         }
 
     def step(self, event: Event) -> Step:
@@ -345,12 +349,14 @@ class Pipeline:
         draft = self._begin(report.received_ts_ns, draft)
         order = self.execution.order(report.client_order_id)
         if order is None:
+            if isinstance(report, OrderFilled):
+                self.ledger.book_unmatched(report, draft)
             self.desk.halt(ACCOUNT, f"the venue reports order {report.client_order_id}, which is not ours", draft)
             return draft.seal()
         state_before = order.state
         execution = self.execution.apply(report, order, draft)
         if execution is not None:
-            self._book(order, execution, draft)
+            self._book(order, execution, report.fees if isinstance(report, OrderFilled) else (), draft)
         if execution is not None or order.state is not state_before:
             self.desk.fulfil(self.execution.react(order, execution, draft), draft)
         self.desk.refresh_context(self.execution.bracket(order.bracket_id))
@@ -359,7 +365,7 @@ class Pipeline:
         self._set_next_deadline()
         return draft.seal()
 
-    def _book(self, order: WorkingOrder, execution: Execution, draft: Draft) -> None:
+    def _book(self, order: WorkingOrder, execution: Execution, fees: Fees, draft: Draft) -> None:
         booking = Booking(
             order_id=order.order_id,
             bracket_id=order.bracket_id,
@@ -373,10 +379,13 @@ class Pipeline:
             fee=execution.fee,
             is_bust=execution.is_bust,
             venue_ts_ns=execution.venue_ts_ns,
+            fees=fees,
+            client_order_id=order.client_order_id,
         )
-        left = self.ledger.book(booking, draft)
-        if left < 0:
-            self.desk.halt((None, order.instrument_id), f"the position is short by {-left}: close it by hand", draft)
+        booked = self.ledger.book(booking, draft)
+        if booked.oversold > 0:
+            reason = f"{booked.oversold} was sold that was not held: it stands in the suspense, close it by hand"
+            self.desk.halt((None, order.instrument_id), reason, draft)
 
     def _tell_strategies(self, fill: OrderFilled, order: WorkingOrder, draft: Draft) -> None:
         market = self._markets[order.instrument_id]
@@ -386,9 +395,10 @@ class Pipeline:
 
     # --- operators and money -------------------------------------------------------------------------------
 
-    def _on_funded(self, event: AccountFunded, draft: Draft | None) -> Step:
+    def _on_books(self, event: BookEvent, draft: Draft | None) -> Step:
         draft = self._begin(event.received_ts_ns, draft)
-        self.ledger.fund(event, draft)
+        self._bookkeeper.take(event, draft)
+        self._set_next_deadline()
         return draft.seal()
 
     def _on_operator(self, event: OperatorCommand, draft: Draft | None) -> Step:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 from uuid import UUID
 
 from engine.core.bars import GRACE_NS, PrintSource
+from engine.core.errors import BadInput
 from engine.core.execution.bracket_table import ExitStyle
 from engine.core.execution.settings import Deadlines
 from engine.core.messages import Bar
@@ -83,3 +84,11 @@ class Market:
         self.close_ts_ns = 0
         self.last_bar: Bar | None = None
         self.last_start_ts_ns = -1
+
+    def rename(self, symbol: str) -> None:
+        """Give the instrument another symbol; raises BadInput for one that is empty, or the same."""
+        if not symbol or symbol == self.instrument.symbol:
+            raise BadInput(f"The new symbol {symbol!r} of {self.instrument.symbol} is not another one: correct it.")
+        self.instrument = replace(self.instrument, symbol=symbol)
+        for context in self.contexts.values():
+            context.instrument = self.instrument
