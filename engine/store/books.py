@@ -13,6 +13,7 @@ from engine.store.connection import sqlite
 from engine.store.findings import Finding
 
 _Key = tuple[str, int]
+_PRICE_UNIT: Final = Decimal("1E-10")
 
 # An order that no event has moved stands as it was written; else its row is what its last event says.
 _ORDERS: Final = """
@@ -46,6 +47,52 @@ SELECT coalesce(sum(amount), 0) FROM (
 )
 """
 
+# Quantity, cost and realized profit by the three tables that everything recomputes from. What a sale leaves in the
+# lots is its cost: its value less its profit.
+_POSITIONS: Final = """
+SELECT strategy_id, instrument_id, sum(quantity), sum(cost), sum(profit) FROM (
+    SELECT strategy_id, instrument_id, realized_pnl_e8 AS profit,
+        (1 - 2 * is_bust) * CASE side WHEN 'buy' THEN quantity_e8 ELSE -quantity_e8 END AS quantity,
+        (1 - 2 * is_bust) * CASE side WHEN 'buy' THEN value_e8 ELSE -value_e8 END + realized_pnl_e8 AS cost
+    FROM trades WHERE account_id = ?1
+    UNION ALL
+    SELECT strategy_id, instrument_id, coalesce(realized_pnl_e8, 0), quantity_e8, cost_e8
+    FROM position_adjustments WHERE account_id = ?1
+) GROUP BY strategy_id, instrument_id
+"""
+
+# The same profit, and the cost that left, lot by lot.
+_CLOSED: Final = """
+SELECT strategy_id, instrument_id, sum(closed), sum(profit) FROM (
+    SELECT strategy_id, instrument_id, (1 - 2 * is_reversal) * realized_pnl_e8 AS closed, 0 AS profit
+    FROM lot_closures WHERE account_id = ?1
+    UNION ALL
+    SELECT strategy_id, instrument_id, 0, realized_pnl_e8 FROM trades WHERE account_id = ?1
+    UNION ALL
+    SELECT strategy_id, instrument_id, 0, coalesce(realized_pnl_e8, 0) FROM position_adjustments WHERE account_id = ?1
+) GROUP BY strategy_id, instrument_id HAVING sum(closed) != sum(profit)
+"""
+
+# A lot that no split has scaled since cannot give more than was bought.
+_OVERDRAWN: Final = """
+SELECT t.id, t.quantity_e8, sum((1 - 2 * c.is_reversal) * c.quantity_e8) AS closed
+FROM lot_closures AS c JOIN trades AS t ON t.id = c.opening_trade_id
+WHERE c.account_id = ?1 AND NOT EXISTS (
+    SELECT 1 FROM position_adjustments AS a
+    WHERE a.account_id = ?1 AND a.instrument_id = t.instrument_id AND a.kind = 'split'
+) GROUP BY t.id HAVING closed > t.quantity_e8 OR closed < 0
+"""
+
+_CHARGED: Final = """
+SELECT t.id, t.fee_e8 * (1 - 2 * t.is_bust) AS fee, sum(f.amount_e8) AS charged
+FROM trade_fees AS f JOIN trades AS t ON t.id = f.trade_id WHERE f.account_id = ? GROUP BY t.id HAVING fee != charged
+"""
+
+_UNBALANCED: Final = """
+SELECT step_id, sum(debit_e8) AS debits, sum(credit_e8) AS credits FROM journal_entries
+WHERE account_id = ? GROUP BY step_id HAVING debits != credits
+"""
+
 
 def check_books(connection: sqlite.Connection, account: AccountRow) -> Iterator[Finding]:
     """Yield what in an account's state tables does not follow from its events and trades."""
@@ -54,6 +101,8 @@ def check_books(connection: sqlite.Connection, account: AccountRow) -> Iterator[
         ("brackets", _check_brackets(connection, account)),
         ("trades", _check_values(connection, account)),
         ("positions", _check_positions(connection, account)),
+        ("lots", _check_lots(connection, account)),
+        ("double entry", _check_entries(connection, account)),
         ("equity", _check_equity(connection, account)),
     ):
         for message in messages:
@@ -91,7 +140,11 @@ def _check_values(connection: sqlite.Connection, account: AccountRow) -> Iterato
 
 
 def _check_positions(connection: sqlite.Connection, account: AccountRow) -> Iterator[str]:
-    expected = _positions(connection, account)
+    expected = (
+        _old_positions(connection, account)
+        if is_of_first_schema(connection, account)
+        else _positions(connection, account)
+    )
     stored = {
         (strategy_id, instrument_id): values
         for strategy_id, instrument_id, *values in connection.execute(
@@ -108,8 +161,24 @@ def _check_positions(connection: sqlite.Connection, account: AccountRow) -> Iter
             )
 
 
+def is_of_first_schema(connection: sqlite.Connection, account: AccountRow) -> bool:
+    """Return whether an account's trades were booked before lots and settlements were kept."""
+    row = connection.execute(
+        "SELECT 1 FROM trades WHERE account_id = ? AND settlement_ts_ns IS NULL LIMIT 1", (account.account_id,)
+    ).fetchone()
+    return row is not None
+
+
 def _positions(connection: sqlite.Connection, account: AccountRow) -> dict[_Key, list[int]]:
-    # First in, first out, as the ledger does; an execution that was busted never counted.
+    return {
+        (strategy_id, instrument_id): values
+        for strategy_id, instrument_id, *values in connection.execute(_POSITIONS, (account.account_id,))
+    }
+
+
+def _old_positions(connection: sqlite.Connection, account: AccountRow) -> dict[_Key, list[int]]:
+    # First in, first out, each part priced for itself, as programs of the first schema did; a busted execution never
+    # counted.
     rows = connection.execute(
         "SELECT strategy_id, instrument_id, side, price_e10, quantity_e8 FROM trades AS t "
         "WHERE account_id = ?1 AND NOT is_bust AND NOT EXISTS (SELECT 1 FROM trades AS b "
@@ -134,7 +203,6 @@ def _positions(connection: sqlite.Connection, account: AccountRow) -> dict[_Key,
     for key in _keys_of_trades(connection, account):
         # Only busted executions: the position went back to nothing.
         totals.setdefault(key, [0, 0, 0])
-    _add_adjustments(connection, account, totals)
     return totals
 
 
@@ -142,17 +210,6 @@ def _keys_of_trades(connection: sqlite.Connection, account: AccountRow) -> Itera
     return connection.execute(
         "SELECT DISTINCT strategy_id, instrument_id FROM trades WHERE account_id = ?", (account.account_id,)
     ).fetchall()
-
-
-def _add_adjustments(connection: sqlite.Connection, account: AccountRow, totals: dict[_Key, list[int]]) -> None:
-    rows = connection.execute(
-        "SELECT strategy_id, instrument_id, quantity_e8, cost_e8 FROM position_adjustments WHERE account_id = ?",
-        (account.account_id,),
-    )
-    for strategy_id, instrument_id, quantity_e8, cost_e8 in rows:
-        total = totals.setdefault((strategy_id, instrument_id), [0, 0, 0])
-        total[0] += quantity_e8
-        total[1] += cost_e8
 
 
 def _sell(lots: deque[tuple[Decimal, Decimal]], quantity: Decimal, price: Decimal) -> Decimal:
@@ -165,6 +222,23 @@ def _sell(lots: deque[tuple[Decimal, Decimal]], quantity: Decimal, price: Decima
         if sold < lot_quantity:
             lots.appendleft((lot_quantity - sold, lot_price))
     return profit
+
+
+def _check_lots(connection: sqlite.Connection, account: AccountRow) -> Iterator[str]:
+    if is_of_first_schema(connection, account):
+        return
+    key = (account.account_id,)
+    for strategy_id, instrument_id, closed, profit in connection.execute(_CLOSED, key):
+        yield f"{strategy_id} in instrument {instrument_id} has realized {profit}, its lots make {closed} (10^-8)"
+    for trade_id, bought, closed in connection.execute(_OVERDRAWN, key):
+        yield f"the lot of trade {trade_id} has {bought}, and {closed} of it was closed (10^-8)"
+    for trade_id, fee, charged in connection.execute(_CHARGED, key):
+        yield f"trade {trade_id} has the fee {fee}, its fees by kind make {charged} (10^-8)"
+
+
+def _check_entries(connection: sqlite.Connection, account: AccountRow) -> Iterator[str]:
+    for step_id, left, right in connection.execute(_UNBALANCED, (account.account_id,)):
+        yield f"step {step_id - account.id_offset} has debits of {left} and credits of {right} (10^-8)"
 
 
 def _check_equity(connection: sqlite.Connection, account: AccountRow) -> Iterator[str]:
@@ -190,24 +264,47 @@ def _worth(connection: sqlite.Connection, account: AccountRow, *, step_id: int, 
         "SELECT strategy_id, instrument_id, "
         "(1 - 2 * is_bust) * CASE side WHEN 'buy' THEN quantity_e8 ELSE -quantity_e8 END AS quantity "
         "FROM trades WHERE account_id = ?1 AND step_id <= ?2 "
+        # What was sold beyond what was held is owed: it counts against the worth although no position shows it.
         "UNION ALL SELECT strategy_id, instrument_id, quantity_e8 FROM position_adjustments "
-        "WHERE account_id = ?1 AND step_id <= ?2) GROUP BY strategy_id, instrument_id HAVING sum(quantity) != 0",
+        "WHERE account_id = ?1 AND step_id <= ?2 AND kind != 'suspense'"
+        ") GROUP BY strategy_id, instrument_id HAVING sum(quantity) != 0",
         (account.account_id, step_id),
     ).fetchall()
     total = Decimal(0)
     for _, instrument_id, quantity in held:
-        close = connection.execute(
-            "SELECT close FROM bars WHERE account_id = ?1 AND instrument_id = ?2 AND revision = 0 "
-            "AND (step_id < ?3 OR (step_id = ?3 AND step_position < ?4)) ORDER BY start_ts_ns DESC LIMIT 1",
-            (account.account_id, instrument_id, step_id, place),
-        ).fetchone()
-        if close is None:
-            close = connection.execute(
-                "SELECT price FROM trades WHERE account_id = ? AND instrument_id = ? ORDER BY id LIMIT 1",
-                (account.account_id, instrument_id),
-            ).fetchone()
-        total += notional(exact(close[0]), from_scaled(quantity, decimals=QUANTITY_DECIMALS))
+        price = _price_at(connection, account, instrument_id, step_id=step_id, place=place)
+        total += notional(price, from_scaled(quantity, decimals=QUANTITY_DECIMALS))
     return total
+
+
+def _price_at(
+    connection: sqlite.Connection, account: AccountRow, instrument_id: int, *, step_id: int, place: int
+) -> Decimal:
+    # The last close; before one, what the first trade or adjustment paid. Splits since then scale it.
+    key = (account.account_id, instrument_id)
+    row = connection.execute(
+        "SELECT close, step_id FROM bars WHERE account_id = ?1 AND instrument_id = ?2 AND revision = 0 "
+        "AND (step_id < ?3 OR (step_id = ?3 AND step_position < ?4)) ORDER BY start_ts_ns DESC LIMIT 1",
+        (*key, step_id, place),
+    ).fetchone()
+    if row is None:
+        row = connection.execute(
+            "SELECT price, step_id FROM (SELECT price, step_id FROM trades WHERE account_id = ?1 "
+            "AND instrument_id = ?2 UNION ALL SELECT round(cost / quantity, 10), step_id FROM position_adjustments "
+            "WHERE account_id = ?1 AND instrument_id = ?2 AND quantity_e8 > 0 AND kind IN "
+            "('opening', 'adoption', 'correction')) ORDER BY step_id LIMIT 1",
+            key,
+        ).fetchone()
+    price = exact(row[0])
+    splits = connection.execute(
+        "SELECT DISTINCT step_id, ratio FROM position_adjustments WHERE account_id = ? AND instrument_id = ? "
+        "AND kind = 'split' AND step_id > ? AND step_id <= ? ORDER BY step_id",
+        (*key, row[1], step_id),
+    )
+    for _, ratio in splits:
+        new, _, old = ratio.partition(":")
+        price = (price * Decimal(old) / Decimal(new)).quantize(_PRICE_UNIT)
+    return price
 
 
 def _money(number: Decimal) -> int:

@@ -89,9 +89,9 @@ def quantity(name: str = "quantity") -> tuple[Column[Any], Column[Any]]:
     return _exact(f"{name}_e8", name, _QUANTITY_UNITS, optional=False)
 
 
-def money(name: str, *, twin: str | None = None) -> tuple[Column[Any], Column[Any]]:
+def money(name: str, *, twin: str | None = None, optional: bool = False) -> tuple[Column[Any], Column[Any]]:
     """Return a column `…_e8` of account currency and its readable twin."""
-    return _exact(f"{name}_e8", twin or name, _CASH_UNITS, optional=False)
+    return _exact(f"{name}_e8", twin or name, _CASH_UNITS, optional=optional)
 
 
 def computed(name: str, sql: str) -> Column[Any]:

@@ -33,6 +33,12 @@ CASH_MOVEMENTS: Final = 13
 EQUITY_CURVE: Final = 14
 TRADING_STATES: Final = 15
 BRACKET_PLANS: Final = 16
+POSITION_ADJUSTMENTS: Final = 17
+LOT_CLOSURES: Final = 18
+TRADE_FEES: Final = 19
+SUSPENSE: Final = 20
+SYMBOL_CHANGES: Final = 21
+GOOD_FAITH_VIOLATIONS: Final = 22
 
 #: How much of a bar's row is kept where the rest is as `_PLAIN_TAIL` says: a bar from a file, alone in its step.
 PLAIN_BAR_WIDTH: Final = 10
@@ -107,7 +113,14 @@ LAYOUTS: Final[tuple[Layout, ...]] = (
         "positions",
         ("step_id", "strategy_id", "instrument_id", "symbol", "quantity_e8", "cost_e8", "realized_pnl_e8", "ts_ns"),
     ),
-    Layout("cash_movements", ("id", "step_id", "amount_e8", "kind", "source", "settlement_ts_ns", "ts_ns")),
+    Layout(
+        "cash_movements",
+        (
+            *("id", "step_id", "amount_e8", "kind", "source", "settlement_ts_ns", "ts_ns"),
+            *("strategy_id", "instrument_id"),
+        ),
+        first_width=7,
+    ),
     Layout("equity_curve", ("step_id", "step_position", "ts_ns", "cash_e8", "equity_e8")),
     Layout(
         "trading_states",
@@ -118,6 +131,40 @@ LAYOUTS: Final[tuple[Layout, ...]] = (
         (
             *("step_id", "bracket_id", "targets", "stop_limit_offset", "trail_distance", "trail_step"),
             *("break_even_distance", "hold_ns_max", "ts_ns"),
+        ),
+    ),
+    Layout(
+        "position_adjustments",
+        (
+            *("id", "step_id", "strategy_id", "instrument_id", "symbol", "kind", "quantity_e8", "cost_e8", "source"),
+            *("settlement_ts_ns", "ts_ns", "realized_pnl_e8", "ratio"),
+        ),
+    ),
+    Layout(
+        "lot_closures",
+        (
+            *("step_id", "strategy_id", "instrument_id", "symbol", "opening_trade_id", "opening_adjustment_id"),
+            *("closing_trade_id", "closing_adjustment_id", "quantity_e8", "cost_e8", "proceeds_e8"),
+            *("realized_pnl_e8", "opened_ts_ns", "closed_ts_ns", "holding_days", "is_reversal", "ts_ns"),
+        ),
+    ),
+    Layout("trade_fees", ("step_id", "trade_id", "kind", "amount_e8", "ts_ns")),
+    Layout(
+        "suspense",
+        (
+            *("step_id", "kind", "execution_id", "client_order_id", "strategy_id", "instrument_id", "symbol", "side"),
+            *("price_e10", "quantity_e8", "value_e8", "reason", "ts_ns"),
+        ),
+    ),
+    Layout(
+        "symbol_changes",
+        ("step_id", "instrument_id", "from_symbol", "to_symbol", "source", "valid_from_ts_ns", "ts_ns"),
+    ),
+    Layout(
+        "good_faith_violations",
+        (
+            *("step_id", "trade_id", "opening_trade_id", "strategy_id", "instrument_id", "symbol", "quantity_e8"),
+            *("paid_ts_ns", "ts_ns"),
         ),
     ),
 )

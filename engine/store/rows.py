@@ -42,6 +42,7 @@ from engine.core.values import (
     notional,
     scaled_integer,
 )
+from engine.store.book_rows import BOOK_FACT_ROWS
 from engine.store.layouts import (
     BARS,
     BRACKET_EVENTS,
@@ -381,6 +382,8 @@ def _cash_movement(fact: CashMoved, step: int, _: int) -> Row:
         fact.source,
         fact.settlement_ts_ns,
         fact.ts_ns,
+        fact.strategy_id,
+        fact.instrument_id,
     )
 
 
@@ -418,4 +421,5 @@ _FACT_ROWS: Final[dict[type, tuple[int, Callable[[Any, int, int], Row]]]] = {
     CashMoved: (CASH_MOVEMENTS, _cash_movement),
     EquityMarked: (EQUITY_CURVE, _equity),
     TradingStateChanged: (TRADING_STATES, _trading_state),
+    **BOOK_FACT_ROWS,
 }

@@ -17,6 +17,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
+from engine.store import book_tables  # noqa: F401 - their tables join the metadata
 from engine.store.columns import BYTES, TEXT, computed, flag, moment, money, price, quantity, real, text, whole
 from engine.store.tables import METADATA as _METADATA
 from engine.store.tables import TRIGGER
@@ -418,6 +419,8 @@ position_adjustments = _table(
     text("source"),
     *moment("settlement_ts_ns", twin="settlement_timestamp"),
     *moment("ts_ns", twin="timestamp"),
+    *money("realized_pnl", optional=True),
+    text("ratio", optional=True),
     _instrument_exists(),
     _strategy_exists(),
 )
@@ -432,6 +435,8 @@ cash_movements = _table(
     text("source"),
     *moment("settlement_ts_ns", twin="settlement_timestamp"),
     *moment("ts_ns", twin="timestamp"),
+    text("strategy_id", optional=True),
+    whole("instrument_id", optional=True),
 )
 
 equity_curve = _table(

@@ -47,7 +47,12 @@ _DIALECT: Final = sqlite_dialect(paramstyle="named")
 #: How many rows a repeated statement writes.
 ROWS_AT_ONCE: Final = 256
 #: Columns of rows that hold ids of facts, which count from 1 in their account.
-SHIFTED: Final = frozenset({"id", "step_id", "signal_id", "decision_id", "order_id", "bracket_id"})
+SHIFTED: Final = frozenset(
+    {
+        *("id", "step_id", "signal_id", "decision_id", "order_id", "bracket_id", "trade_id", "opening_trade_id"),
+        *("opening_adjustment_id", "closing_trade_id", "closing_adjustment_id"),
+    }
+)
 
 
 def fetch(connection: sqlite.Connection, statement: Executable) -> list[Any]:

@@ -23,6 +23,11 @@ APPEND_ONLY: Final = (
     "equity_curve",
     "trading_states",
     "bracket_plans",
+    "lot_closures",
+    "trade_fees",
+    "suspense",
+    "symbol_changes",
+    "good_faith_violations",
 )
 #: Tables whose rows are never removed and of which only these columns change.
 STATE_COLUMNS: Final[dict[str, tuple[str, ...]]] = {
@@ -47,6 +52,16 @@ STATE_COLUMNS: Final[dict[str, tuple[str, ...]]] = {
 }
 
 
+# The symbols that an instrument bears follow from the facts of its changes.
+_NEW_SYMBOL: Final = (
+    "CREATE TRIGGER symbol_changes_valid AFTER INSERT ON symbol_changes BEGIN "
+    "UPDATE instrument_symbols SET valid_until_ts_ns = NEW.valid_from_ts_ns WHERE account_id = NEW.account_id "
+    "AND instrument_id = NEW.instrument_id AND valid_until_ts_ns IS NULL; "
+    "INSERT INTO instrument_symbols (account_id, instrument_id, symbol, valid_from_ts_ns) "
+    "VALUES (NEW.account_id, NEW.instrument_id, NEW.to_symbol, NEW.valid_from_ts_ns); END"
+)
+
+
 def trigger_statements() -> list[str]:
     """Return the CREATE TRIGGER statements that keep rows as they were written (SQLite)."""
     statements = []
@@ -63,6 +78,7 @@ def trigger_statements() -> list[str]:
             _guard(name, "update", f"UPDATE OF {', '.join(fixed)}", f"what {name} were decided to be never changes")
         )
         statements.append(_guard(name, "delete", "DELETE", f"{name} are never removed"))
+    statements.append(_NEW_SYMBOL)
     return statements
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from engine.store.book_views import BOOK_VIEWS
 from engine.store.connection import sqlite
 
 # A bust takes an execution back: it counts with the opposite sign.
@@ -238,6 +239,7 @@ VIEWS: Final[dict[str, str]] = {
     "v_open_risk": _OPEN_RISK,
     "v_slippage": _SLIPPAGE,
     "v_vetoes": _VETOES,
+    **BOOK_VIEWS,
 }
 
 

@@ -11,7 +11,15 @@ from typing import Final, get_args
 
 from engine.core.execution.bracket_table import BracketState, BracketTrigger, ExitStyle
 from engine.core.execution.order_table import OrderState, OrderTrigger
-from engine.core.messages import Command, Event, SignalKind, TradingState
+from engine.core.messages import (
+    AdjustmentKind,
+    CashMovementKind,
+    Command,
+    Event,
+    SignalKind,
+    SuspenseKind,
+    TradingState,
+)
 from engine.core.values import AssetClass, Leg, OrderType, SessionKind, Side, TimeInForce
 
 
@@ -39,25 +47,6 @@ class RequestKind(StrEnum):
     RESUME = "resume"
     KILL = "kill"
     FLATTEN = "flatten"
-
-
-class CashMovementKind(StrEnum):
-    """Name why cash moved otherwise than by a trade."""
-
-    DEPOSIT = "deposit"
-    WITHDRAWAL = "withdrawal"
-    DIVIDEND = "dividend"
-    INTEREST = "interest"
-    FEE_CORRECTION = "fee_correction"
-
-
-class AdjustmentKind(StrEnum):
-    """Name why a position changed otherwise than by a trade."""
-
-    OPENING = "opening"
-    ADOPTION = "adoption"
-    SPLIT = "split"
-    CORRECTION = "correction"
 
 
 class ReportSource(StrEnum):
@@ -98,4 +87,5 @@ VOCABULARY: Final[dict[str, tuple[str, ...]]] = {
     "request_kinds": _values(RequestKind),
     "cash_movement_kinds": _values(CashMovementKind),
     "adjustment_kinds": _values(AdjustmentKind),
+    "suspense_kinds": _values(SuspenseKind),
 }

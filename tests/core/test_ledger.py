@@ -17,6 +17,8 @@ from engine.core.messages import (
     Draft,
     EquityMarked,
     PositionChanged,
+    SuspenseBooked,
+    SuspenseKind,
     TradeBooked,
 )
 from engine.core.values import (

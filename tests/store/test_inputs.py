@@ -11,7 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.core.errors import Bug
-from engine.core.messages import EMPTY_STEP, AccountFunded, Bar, BarClosed, Event, Quote, QuoteBar, Step, Tick
+from engine.core.messages import (
+    EMPTY_STEP,
+    AccountFunded,
+    AdjustmentKind,
+    Bar,
+    BarClosed,
+    CashMovementKind,
+    Event,
+    Quote,
+    QuoteBar,
+    Step,
+    Tick,
+)
 from engine.core.values import InstrumentId, SessionKind
 from engine.store.inputs import bar_of, decoded, input_row
 from engine.store.layouts import BARS, LAYOUTS, PLAIN_BAR_WIDTH
@@ -46,6 +58,12 @@ _by_type = {
     "str | None": st.none() | st.text(),
     "str | int | None": st.none() | st.text() | _whole,
     "Bar": _bars,
+    "StrategyId": st.text(),
+    "Decimal | None": st.none() | _exact,
+    "CashMovementKind": st.sampled_from(CashMovementKind),
+    "AdjustmentKind": st.sampled_from(AdjustmentKind),
+    "tuple[str, ...]": st.lists(st.text(), max_size=3).map(tuple),
+    "tuple[tuple[str, Decimal], ...]": st.lists(st.tuples(st.text(), _exact), max_size=3).map(tuple),
 }
 
 

@@ -100,6 +100,7 @@ def _insert_any(store: Any, table: str) -> None:
     # Tables that this history leaves empty: a row of ones will do, with keys that exist.
     columns = [column for column in METADATA.tables[table].columns if column.computed is None and column.name != "id"]
     words = {"strategy_id": "'scripted'", "kind": "'split'", "from_state": "'ACTIVE'", "to_state": "'HALTED'"}
+    words |= {"suspense": {"kind": "'oversold'"}}.get(table, {})
     values = ", ".join(words.get(column.name, "1") for column in columns)
     store.rows(f"INSERT INTO {table} ({', '.join(column.name for column in columns)}) VALUES ({values})")
 
