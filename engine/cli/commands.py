@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from engine.cli import bars, config, database, operate, strategy
+from engine.cli import bars, config, database, operate, order, strategy
 from engine.cli.backtest import backtest
 from engine.cli.run import run
 
@@ -38,6 +38,7 @@ app.add_typer(bars.app, name="bars")
 app.add_typer(database.app, name="db")
 app.add_typer(strategy.app, name="strategy")
 app.add_typer(config.app, name="config")
+app.add_typer(order.app, name="order")
 
 
 def _show_version(wanted: bool) -> None:

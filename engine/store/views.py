@@ -9,6 +9,7 @@ from typing import Final
 
 from engine.store.book_views import BOOK_VIEWS
 from engine.store.connection import sqlite
+from engine.store.why_views import MEANT_PRICE, ORDER_TIMELINE, WHY
 
 # A bust takes an execution back: it counts with the opposite sign.
 _SIGN: Final = "(1 - 2 * t.is_bust)"
@@ -55,54 +56,6 @@ FROM brackets AS b
 JOIN legs AS entry ON entry.bracket_id = b.id AND entry.is_entry
 JOIN legs AS out ON out.bracket_id = b.id AND NOT out.is_entry
 WHERE b.state = 'CLOSED' AND entry.quantity_e8 > 0
-"""
-
-_ORDER_TIMELINE: Final = """
-SELECT
-    o.account_id, o.id AS order_id, o.client_order_id, o.symbol, o.leg, o.side, 1 AS version,
-    o.submit_timestamp AS timestamp, NULL AS from_state, 'NEW' AS to_state, 'created' AS "trigger",
-    'engine' AS source, '' AS reason, o.quantity, 0.0 AS filled_quantity, 0 AS cancel_requested, o.submit_ts_ns AS ts_ns
-FROM orders AS o
-UNION ALL
-SELECT
-    o.account_id, o.id, o.client_order_id, o.symbol, o.leg, o.side, e.version,
-    e.timestamp, e.from_state, e.to_state, e."trigger",
-    e.source, e.reason, o.quantity, e.filled_quantity, e.cancel_requested, e.ts_ns
-FROM order_events AS e
-JOIN orders AS o ON o.id = e.order_id
-"""
-
-_WHY: Final = """
-SELECT
-    s.account_id,
-    s.symbol,
-    s.strategy_id,
-    s.bar_timestamp,
-    b.close AS bar_close,
-    s.id AS signal_id,
-    s.kind AS signal,
-    s.reason AS signal_reason,
-    s.indicator_values,
-    d.id AS decision_id,
-    d.leg,
-    d.approved,
-    d.reason AS decision_reason,
-    o.id AS order_id,
-    o.side,
-    o.order_type,
-    o.quantity,
-    o.status,
-    t.id AS trade_id,
-    t.timestamp AS trade_timestamp,
-    t.price AS trade_price,
-    t.quantity AS trade_quantity
-FROM signals AS s
-LEFT JOIN bars AS b
-    ON b.account_id = s.account_id AND b.instrument_id = s.instrument_id
-    AND b.start_ts_ns = s.bar_start_ts_ns AND b.revision = 0
-LEFT JOIN decisions AS d ON d.signal_id = s.id
-LEFT JOIN orders AS o ON o.decision_id = d.id
-LEFT JOIN trades AS t ON t.order_id = o.id
 """
 
 _DAILY_PNL: Final = f"""
@@ -172,15 +125,9 @@ LEFT JOIN stops ON stops.bracket_id = b.id
 WHERE b.entered_quantity_e8 > b.exited_quantity_e8
 """
 
-_SLIPPAGE: Final = """
+_SLIPPAGE: Final = f"""
 WITH priced AS (
-    -- A limit beyond the last price was to fill at once: it is compared with that price, as a market order is.
-    SELECT t.*, o.order_type, CASE
-        WHEN o.order_type = 'market' THEN o.reference_price
-        WHEN o.order_type <> 'limit' THEN o.stop_price
-        WHEN (o.limit_price - o.reference_price) * CASE o.side WHEN 'buy' THEN 1 ELSE -1 END >= 0
-            THEN o.reference_price
-        ELSE o.limit_price END AS reference_price
+    SELECT t.*, o.order_type, {MEANT_PRICE} AS reference_price
     FROM trades AS t JOIN orders AS o ON o.id = t.order_id
     WHERE NOT t.is_bust
 ),
@@ -233,8 +180,8 @@ WHERE NOT d.approved
 #: Name -> SELECT.
 VIEWS: Final[dict[str, str]] = {
     "v_round_trips": _ROUND_TRIPS,
-    "v_order_timeline": _ORDER_TIMELINE,
-    "v_why": _WHY,
+    "v_order_timeline": ORDER_TIMELINE,
+    "v_why": WHY,
     "v_daily_pnl": _DAILY_PNL,
     "v_open_risk": _OPEN_RISK,
     "v_slippage": _SLIPPAGE,

@@ -43,6 +43,8 @@ _COMMANDS = (
     ("db", "replay"),
     ("strategy", "check"),
     ("config", "check"),
+    ("order", "list"),
+    ("order", "show"),
 )
 _HEAVY = {"numpy", "sqlalchemy", "pyarrow", "talib", "pydantic", "pysqlite3", "structlog", "yaml", "rich"}
 #: The keys that programs may rely on.
@@ -120,7 +122,7 @@ def test_the_version_is_that_of_the_distribution(ratchet: Run) -> None:
     assert ratchet("--version").out == f"ratchet {version('ratchet-engine')}\n"
 
 
-@pytest.mark.parametrize("command", [(), ("db",), ("bars",), ("strategy",), ("config",)], ids=str)
+@pytest.mark.parametrize("command", [(), ("db",), ("bars",), ("strategy",), ("config",), ("order",)], ids=str)
 def test_a_group_alone_shows_what_it_has(ratchet: Run, command: tuple[str, ...]) -> None:
     shown = ratchet(*command)
     assert shown.code == 2

@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 
 from engine.core.errors import BadInput
-from engine.core.messages import TradingState
+from engine.core.messages import Pause, TradingState
 from engine.core.values import StrategyId, instrument_from_symbol
 from engine.store import queries
 from engine.store.accounts import (
@@ -24,6 +24,7 @@ from engine.store.accounts import (
 from engine.store.sql import run_query, tables
 from engine.store.views import VIEWS
 from engine.store.vocabulary import RunKind, RunStatus
+from engine.testing.scenario import enter
 
 
 @pytest.fixture
@@ -101,18 +102,44 @@ def test_round_trips_are_exact(written: Any) -> None:
     ]
 
 
-def test_why_leads_from_the_bar_to_the_trades(written: Any) -> None:
+def test_why_leads_from_the_bar_to_what_was_held(written: Any) -> None:
+    """One row per order: its fills are counted and averaged, and what they left is held."""
     rows = run_query(
         written.path,
-        "SELECT bar_timestamp, bar_close, signal, leg, approved, status, trade_price FROM v_why "
-        "WHERE signal_id = 1 AND leg IN ('entry', 'target') ORDER BY order_id, trade_id",
+        "SELECT bar_timestamp, bar_close, signal, leg, approved, status, fill_count, average_fill_price, "
+        "trade_quantity, position_after, realized_pnl, exit_reason FROM v_why "
+        "WHERE signal_id = 1 AND fill_count ORDER BY order_id",
     ).rows
-    assert rows == [
-        ("2024-03-26T13:31:00.000Z", 100.0, "enter", "entry", 1, "FILLED", 100.01),
-        ("2024-03-26T13:31:00.000Z", 100.0, "enter", "entry", 1, "FILLED", 100.03),
-        ("2024-03-26T13:31:00.000Z", 100.0, "enter", "target", 1, "FILLED", 103.01),
-        ("2024-03-26T13:31:00.000Z", 100.0, "enter", "target", 1, "FILLED", 103.03),
+    bar = ("2024-03-26T13:31:00.000Z", 100.0, "enter")
+    assert [row[:7] for row in rows] == [
+        (*bar, "entry", 1, "FILLED", 2),
+        (*bar, "target", 1, "FILLED", 1),
+        (*bar, "target", 1, "FILLED", 1),
     ]
+    assert rows[0][7:] == (pytest.approx(100.022), 100.0, 100.0, 0.0, "target")
+    assert [row[7:11] for row in rows[1:]] == [(103.01, 40.0, 60.0, 120.0), (103.03, 60.0, 0.0, 180.0)]
+
+
+def test_why_has_every_order_once_and_every_signal(written: Any) -> None:
+    orders = run_query(written.path, "SELECT order_id FROM v_why WHERE order_id IS NOT NULL ORDER BY 1").rows
+    assert orders == run_query(written.path, "SELECT id FROM orders ORDER BY 1").rows
+    signals = run_query(written.path, "SELECT DISTINCT signal_id FROM v_why WHERE signal_id IS NOT NULL ORDER BY 1")
+    assert signals.rows == run_query(written.path, "SELECT id FROM signals ORDER BY 1").rows
+
+
+def test_why_names_the_first_check_that_refused(make_store: Callable[..., Any], recorded: Any) -> None:
+    scenario = recorded({1: enter()})
+    for minute in (0, 1):
+        if minute:
+            times = {"venue_ts_ns": scenario.now_ts_ns, "received_ts_ns": scenario.now_ts_ns}
+            scenario.give(Pause(**times, reason="test", requested_by="tester"))
+        scenario.bar(minute)
+    store = make_store()
+    store.write(scenario.steps)
+    rows = run_query(
+        store.path, "SELECT signal, approved, decision_reason, first_refusing_check, order_id, fill_count FROM v_why"
+    ).rows
+    assert rows == [("enter", 0, "reducing_only", "1 trading_state", None, 0)]
 
 
 def test_an_orders_timeline_starts_with_its_making(written: Any) -> None:
