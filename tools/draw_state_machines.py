@@ -51,11 +51,12 @@ _ORDER_MEANINGS: Final = {
 }
 _BRACKET_MEANINGS: Final = {
     BracketState.ENTERING: "The entry is placed; nothing is filled.",
-    BracketState.UNPROTECTED: "Something is held that no stop is decided for.",
+    BracketState.UNPROTECTED: "Something is held that no stop is decided for, or whose stop cannot be relied on.",
     BracketState.PROTECTING: "A stop is decided for everything held; the venue has not accepted all of them.",
     BracketState.PROTECTED: "Stops that the venue has accepted cover everything held.",
-    BracketState.SWAPPING: "The position is to be left: its stop and target are being canceled first.",
-    BracketState.EXITING: "A market exit works.",
+    BracketState.SWAPPING: "Orders are being canceled so that others can take their place: a target, a stop at another "
+    "price, a sale in part, or the way out of everything; or a target works in the place of its stop.",
+    BracketState.EXITING: "A market exit works, of everything or of a part.",
     BracketState.CLOSED: "Nothing is held any more.",
     BracketState.ABORTED: "Nothing was ever held.",
 }
@@ -80,10 +81,11 @@ _ORDER_WAITS: Final = {
 }
 _BRACKET_WAITS: Final = {
     BracketState.ENTERING: "Its entry has the deadline.",
-    BracketState.UNPROTECTED: "`deadlines.protect_s` from the fill on, then the position is left at market.",
+    BracketState.UNPROTECTED: "`deadlines.protect_s` from the fill on, then the position is left at market; after a "
+    "stop-limit was touched `deadlines.stop_limit_s`, after a linked stop was canceled unasked `deadlines.sibling_s`.",
     BracketState.PROTECTING: "`deadlines.protect_s` from the fill on, then the position is left at market.",
     BracketState.PROTECTED: "It may last: the stop rests at the venue.",
-    BracketState.SWAPPING: "`deadlines.swap_s`, then the instrument halts.",
+    BracketState.SWAPPING: "`deadlines.swap_s`, then the instrument halts; a target in the stop's place gives it back.",
     BracketState.EXITING: "`deadlines.exit_s`, then the instrument halts; so do `deadlines.exit_attempts` exits that "
     "end unfilled.",
 }

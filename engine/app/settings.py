@@ -90,6 +90,8 @@ class DeadlinesSection(_Section):
     cancel_s: Seconds = _DEADLINES.cancel_ns // SECOND_NS
     protect_s: Seconds = _DEADLINES.protect_ns // SECOND_NS
     swap_s: Seconds = _DEADLINES.swap_ns // SECOND_NS
+    stop_limit_s: Seconds = _DEADLINES.stop_limit_ns // SECOND_NS
+    sibling_s: Seconds = _DEADLINES.sibling_ns // SECOND_NS
     exit_s: Seconds = _DEADLINES.exit_ns // SECOND_NS
     entry_after_close_s: Seconds = _DEADLINES.entry_after_close_ns // SECOND_NS
     exit_attempts: Count = _DEADLINES.exit_attempts
@@ -150,6 +152,8 @@ class RiskFile(_Section):
             cancel_ns=waits.cancel_s * SECOND_NS,
             protect_ns=waits.protect_s * SECOND_NS,
             swap_ns=waits.swap_s * SECOND_NS,
+            stop_limit_ns=waits.stop_limit_s * SECOND_NS,
+            sibling_ns=waits.sibling_s * SECOND_NS,
             exit_ns=waits.exit_s * SECOND_NS,
             entry_after_close_ns=waits.entry_after_close_s * SECOND_NS,
             exit_attempts=waits.exit_attempts,

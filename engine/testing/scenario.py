@@ -14,6 +14,7 @@ from engine.core.messages import (
     Bar,
     BarClosed,
     CancelOrder,
+    CancelRejected,
     Command,
     Event,
     Fact,
@@ -27,6 +28,7 @@ from engine.core.messages import (
     SignalKind,
     Step,
     SubmitOrder,
+    Tick,
     TimeAdvanced,
 )
 from engine.core.pipeline import Pipeline, PipelineSettings, StrategyBinding
@@ -146,6 +148,7 @@ class Scenario:
         )
         self.now_ts_ns = OPEN_TS_NS
         self.events: list[Event] = []
+        self.outcomes: list[Step] = []
         self.facts: list[Fact] = []
         self.commands: list[Command] = []
         self.give(
@@ -159,6 +162,7 @@ class Scenario:
         self.events.append(event)
         step = self.pipeline.step(event)
         require_typed(step)
+        self.outcomes.append(step)
         self.facts += step.facts
         self.commands += step.commands
         return step
@@ -179,6 +183,17 @@ class Scenario:
             session_kind=SessionKind.REGULAR,
         )
         return self.give(BarClosed(bar=bar, venue_ts_ns=self.now_ts_ns, received_ts_ns=self.now_ts_ns))
+
+    def tick(self, price: float, *, seconds: int = 1) -> Step:
+        """Print a price on the tape, some seconds later."""
+        self.now_ts_ns += seconds * 1_000_000_000
+        now = self.now_ts_ns
+        return self.give(Tick(venue_ts_ns=now, received_ts_ns=now, instrument_id=SPY, price=price, size=1.0))
+
+    def quote(self, bid: float, *, seconds: int = 1) -> Step:
+        """Quote a bid, and an ask two cents above it, some seconds later."""
+        self.now_ts_ns += seconds * 1_000_000_000
+        return self.give(Quote(**self._times(), instrument_id=SPY, bid=bid, ask=bid + 0.02, bid_size=1.0, ask_size=1.0))
 
     def wait(self, seconds: int) -> Step:
         """Let time pass without market data."""
@@ -216,6 +231,10 @@ class Scenario:
     def expire(self, order: SubmitOrder) -> Step:
         """Say that an order expired."""
         return self._ended(OrderExpired, order.client_order_id)
+
+    def refuse_cancel(self, order: SubmitOrder) -> Step:
+        """Say that an order could not be canceled."""
+        return self.give(CancelRejected(**self._times(), client_order_id=order.client_order_id, reason="test"))
 
     def submitted(self) -> list[SubmitOrder]:
         """Return the orders that were sent, oldest first."""

@@ -17,6 +17,7 @@ WORDS: dict[str, str] = {
     "adjustment_kinds": "cash_in_lieu suspense",
     "suspense_kinds": "oversold unmatched",
     "input_kinds": ("CashCorrected PositionCorrected LotsChosen ShareSplit DividendDeclared SymbolRenamed"),
+    "bracket_triggers": "target_reached target_decided stop_moved part_wanted swap_failed swap_goes_on",
 }
 
 

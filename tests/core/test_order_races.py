@@ -329,12 +329,37 @@ def test_the_end_of_a_leg_whose_pair_is_done_is_no_loss_of_protection() -> None:
 
 def test_the_end_of_a_living_stop_is_a_loss_of_protection() -> None:
     scenario = bought("40", "60")
-    _, _, first_target, second_stop, second_target = scenario.submitted()
+    _, first_stop, first_target, second_stop, second_target = scenario.submitted()
     for order in scenario.submitted()[1:]:
         scenario.ack(order)
     scenario.fill(first_target, "103.00")
     scenario.cancel(second_stop)
-    assert second_target.client_order_id in scenario.canceled()
+    assert (scenario.canceled(), scenario.pipeline.execution.bracket(1).state) == ([], BracketState.UNPROTECTED)
+    scenario.wait(2)
+    assert set(scenario.canceled()) == {first_stop.client_order_id, second_target.client_order_id}
+    scenario.cancel(first_stop)
+    scenario.cancel(second_target)
+    assert scenario.submitted()[-1].order_type is OrderType.MARKET
+
+
+def test_a_linked_stop_that_ends_before_the_fill_of_its_target_is_told_is_no_reason_to_leave() -> None:
+    """Two reports of one moment, in the other order."""
+    scenario = bought("100")
+    _, stop, target = scenario.submitted()
+    scenario.ack(stop)
+    scenario.ack(target)
+    scenario.cancel(stop)
+    scenario.wait(1)
+    scenario.fill(target, "103.00")
+    assert (scenario.canceled(), scenario.made(BracketTransitioned)[-1].exit_reason) == ([], "target")
+
+
+def test_a_linked_stop_that_the_venue_rejects_is_left_at_once() -> None:
+    scenario = bought("100")
+    _, stop, target = scenario.submitted()
+    scenario.ack(target)
+    scenario.reject(stop)
+    assert scenario.canceled() == [target.client_order_id]
 
 
 def test_a_target_that_filled_in_part_leaves_room_for_the_next_stop() -> None:

@@ -72,6 +72,9 @@ _CROSSINGS = {
     "as_decimal": "what a strategy states (distances, offsets, parts), kept unrounded, becomes a decimal here",
     "as_decimal_or_none": "it shares the one above",
     "nanoseconds": "seconds that a strategy states become whole nanoseconds here",
+    "Levels": "prices of the tape are compared with levels, as floats",
+    "_float": "a level becomes the float that a print at it would be",
+    "Pipeline._watch": "a print at a level becomes a decimal here",
     "Ledger.mark": "a close is market data; `exact` turns it into money where a position is valued",
 }
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Final
 
 from engine.core.execution.bracket_table import BRACKET_MACHINE, FINAL_STATES, BracketState, BracketTrigger
 from engine.core.execution.order_table import OrderState
 from engine.core.execution.orders import WorkingOrder
+from engine.core.execution.pairs import Pair
 from engine.core.messages import BracketTransitioned, ExitPlan
-from engine.core.values import ZERO, ClientOrderId, InstrumentId, Leg, StrategyId
-
-_WORKING_STATES: Final = frozenset({OrderState.ACK, OrderState.PARTIAL})
+from engine.core.values import ZERO, InstrumentId, StrategyId
 
 
 @dataclass(slots=True, kw_only=True)
@@ -24,8 +22,6 @@ class Bracket:
     instrument_id: InstrumentId
     symbol: str
     signal_id: int | None
-    stop_distance: Decimal | None
-    target_distance: Decimal | None
     plan: ExitPlan
     state: BracketState = BracketState.ENTERING
     version: int = 1
@@ -43,10 +39,14 @@ class Bracket:
     entry: WorkingOrder | None = None
     #: Stops, targets and market exits, in the order of their making.
     exits: list[WorkingOrder] = field(default_factory=list)
-    #: How many stop-and-target pairs were made: one per execution of the entry.
-    pairs: int = 0
-    #: The link of each pair, by its number.
-    links: dict[int, ClientOrderId] = field(default_factory=dict)
+    #: One for each execution of the entry and each target: all that is held is in one of them.
+    pairs: list[Pair] = field(default_factory=list)
+    #: What each target of the plan has been given so far.
+    given: list[Decimal] = field(default_factory=list)
+    #: When the position is to be left whatever it does, ns UTC.
+    leave_at_ts_ns: int | None = None
+    #: Whether prices between reports matter to it.
+    is_watched: bool = False
 
     @property
     def held(self) -> Decimal:
@@ -68,50 +68,23 @@ class Bracket:
         """Return whether the bracket is final and none of its orders may still fill."""
         return self.is_final and not self.entry_is_open and not self.open_exits()
 
-    def open_exits(self, *, of_pair: int = 0) -> list[WorkingOrder]:
-        """Return exits that may still fill, of one pair or of all."""
-        return [order for order in self.exits if order.is_open and of_pair in (0, order.pair)]
+    @property
+    def living_pairs(self) -> list[Pair]:
+        """Return the pairs that still have something to sell."""
+        return [pair for pair in self.pairs if pair.left]
+
+    def pair(self, number: int) -> Pair:
+        """Return a pair by its number."""
+        return self.pairs[number - 1]
+
+    def open_exits(self) -> list[WorkingOrder]:
+        """Return exits that may still fill."""
+        return [order for order in self.exits if order.is_open]
 
     def outstanding(self, *, with_done_pairs: bool = False) -> Decimal:
-        """Return how much the open exits could still sell; a linked pair counts once.
-
-        A pair counts at the larger remainder of its legs, and never above what the pair as a whole has left: the
-        venue lowers both legs by what one of them fills in part. The leg that a done pair has left open counts only
-        where `with_done_pairs` asks for what could be sold if the venue failed to cancel it.
-        """
-        remainders: dict[int, Decimal] = {}
-        total = ZERO
-        for order in self.exits:
-            if order.is_open and order.pair:
-                remainders[order.pair] = max(remainders.get(order.pair, ZERO), order.remaining)
-            elif order.is_open:
-                total += order.remaining
-        left = self._left_by_pair()
-        for pair, remainder in remainders.items():
-            total += remainder if with_done_pairs and not left[pair] else min(remainder, left[pair])
-        return total
-
-    def pair_outstanding(self, pair: int) -> Decimal:
-        """Return how much one pair could still sell."""
-        remainder = max((order.remaining for order in self.exits if order.pair == pair), default=ZERO)
-        return min(remainder, self._left_by_pair().get(pair, ZERO))
-
-    def _left_by_pair(self) -> dict[int, Decimal]:
-        # Both legs of a pair are written for the same quantity, and each fill of either uses it up.
-        left: dict[int, Decimal] = {}
-        for order in self.exits:
-            if order.pair:
-                left[order.pair] = left.get(order.pair, order.quantity) - order.filled
-        return {pair: max(ZERO, quantity) for pair, quantity in left.items()}
-
-    def is_covered(self) -> bool:
-        """Return whether stops that the venue has acknowledged cover all that is held."""
-        covered = ZERO
-        left = self._left_by_pair()
-        for order in self.exits:
-            if order.leg is Leg.STOP and order.state in _WORKING_STATES and not order.is_leftover:
-                covered += min(order.remaining, left[order.pair])
-        return covered >= self.held
+        """Return how much the open exits could still sell; a linked pair counts once (see `Pair.outstanding`)."""
+        alone = sum((order.remaining for order in self.exits if not order.pair), ZERO)
+        return alone + sum((pair.outstanding(when_done=with_done_pairs) for pair in self.pairs), ZERO)
 
 
 def move(bracket: Bracket, trigger: BracketTrigger, *, ts_ns: int, deadline_ts_ns: int | None) -> BracketTransitioned:

@@ -6,9 +6,11 @@ from decimal import Decimal
 
 from engine.core.execution.brackets import Bracket
 from engine.core.execution.orders import Execution, WorkingOrder
-from engine.core.messages import HaltWanted, OrderCreated, OrderRequest, SubmitOrder
+from engine.core.execution.pairs import Pair, portions
+from engine.core.messages import OrderCreated, OrderRequest, SubmitOrder
 from engine.core.values import (
     PRICE_DIRECTIONS,
+    ZERO,
     ClientOrderId,
     Instrument,
     Leg,
@@ -18,52 +20,95 @@ from engine.core.values import (
 )
 
 
-def protect(bracket: Bracket, execution: Execution, instrument: Instrument) -> list[OrderRequest | HaltWanted]:
-    """Return the stop and the target of one execution of an entry: its price minus and plus the distances.
+def make_pairs(bracket: Bracket, execution: Execution, instrument: Instrument) -> list[Pair]:
+    """Return the pairs of one execution of an entry: its price minus and plus the distances of the plan.
 
     The distances are unrounded; the prices go to the nearest tick. A stop never falls below the smallest tick.
     """
-    if bracket.stop_distance is None:
-        return [HaltWanted(instrument_id=bracket.instrument_id, reason="an entry was filled that has no stop distance")]
-    lowest = instrument.ticks[0][1]
-    stop = max(lowest, execution.price - bracket.stop_distance)
-    requests: list[OrderRequest | HaltWanted] = [
-        _leg(bracket, execution, Leg.STOP, _tick_price(instrument, stop, Leg.STOP, OrderType.STOP))
-    ]
-    if bracket.target_distance is not None:
-        target = execution.price + bracket.target_distance
-        requests.append(
-            _leg(bracket, execution, Leg.TARGET, _tick_price(instrument, target, Leg.TARGET, OrderType.LIMIT))
-        )
-    return requests
+    plan = bracket.plan
+    if plan.stop_distance is None:
+        return []
+    bracket.given = bracket.given or [ZERO] * len(plan.targets)
+    stop = _tick_price(instrument, execution.price - plan.stop_distance, Leg.STOP, OrderType.STOP)
+    parts = portions(
+        execution.quantity,
+        total=bracket.entered,
+        given=bracket.given,
+        fractions=[fraction for _, fraction in plan.targets],
+        instrument=instrument,
+    )
+    made: list[Pair] = []
+    for index, part in enumerate(parts):
+        has_target = index < len(plan.targets)
+        if has_target:
+            bracket.given[index] += part
+        if part > 0:
+            target = execution.price + plan.targets[index][0] if has_target else None
+            made.append(
+                Pair(
+                    number=len(bracket.pairs) + len(made) + 1,
+                    quantity=part,
+                    entry_price=execution.price,
+                    stop_price=stop,
+                    target_price=target and _tick_price(instrument, target, Leg.TARGET, OrderType.LIMIT),
+                )
+            )
+    return made
 
 
 def _tick_price(instrument: Instrument, price: Decimal, leg: Leg, order_type: OrderType) -> Decimal:
-    return instrument.price(price, PRICE_DIRECTIONS[leg, Side.SELL, order_type])
+    lowest = instrument.ticks[0][1]
+    return instrument.price(max(lowest, price), PRICE_DIRECTIONS[leg, Side.SELL, order_type])
 
 
-def _leg(bracket: Bracket, execution: Execution, leg: Leg, price: Decimal) -> OrderRequest:
-    is_stop = leg is Leg.STOP
+def stop_request(bracket: Bracket, pair: Pair, instrument: Instrument) -> OrderRequest:
+    """Return the stop of what a pair has left; a stop-limit where the plan has an offset for its limit."""
+    offset = bracket.plan.stop_limit_offset
+    if offset is None:
+        return _leg(bracket, pair, Leg.STOP, OrderType.STOP, stop_price=pair.stop_price)
+    limit = _tick_price(instrument, pair.stop_price - offset, Leg.STOP, OrderType.STOP_LIMIT)
+    return _leg(bracket, pair, Leg.STOP, OrderType.STOP_LIMIT, stop_price=pair.stop_price, limit_price=limit)
+
+
+def target_request(bracket: Bracket, pair: Pair) -> OrderRequest:
+    """Return the limit order at the target for what a pair has left."""
+    return _leg(bracket, pair, Leg.TARGET, OrderType.LIMIT, limit_price=pair.target_price)
+
+
+def pair_exit(bracket: Bracket, pair: Pair) -> OrderRequest:
+    """Return the market order that sells what a pair has left."""
+    return _leg(bracket, pair, Leg.EXIT, OrderType.MARKET)
+
+
+def _leg(
+    bracket: Bracket,
+    pair: Pair,
+    leg: Leg,
+    order_type: OrderType,
+    *,
+    limit_price: Decimal | None = None,
+    stop_price: Decimal | None = None,
+) -> OrderRequest:
     return OrderRequest(
         strategy_id=bracket.strategy_id,
         instrument_id=bracket.instrument_id,
         symbol=bracket.symbol,
         leg=leg,
         side=Side.SELL,
-        order_type=OrderType.STOP if is_stop else OrderType.LIMIT,
-        quantity=execution.quantity,
-        limit_price=None if is_stop else price,
-        stop_price=price if is_stop else None,
-        time_in_force=TimeInForce.GOOD_TILL_CANCELED,
-        reference_price=execution.price,
+        order_type=order_type,
+        quantity=pair.left,
+        limit_price=limit_price,
+        stop_price=stop_price,
+        time_in_force=TimeInForce.DAY if leg is Leg.EXIT else TimeInForce.GOOD_TILL_CANCELED,
+        reference_price=bracket.reference_price,
         signal_id=bracket.signal_id,
         bracket_id=bracket.bracket_id,
-        pair=bracket.pairs,
+        pair=pair.number,
     )
 
 
-def market_exit(bracket: Bracket, reference_price: Decimal) -> OrderRequest:
-    """Return the market order that sells what no other exit of the bracket could still sell."""
+def market_exit(bracket: Bracket, quantity: Decimal) -> OrderRequest:
+    """Return the market order that sells a quantity of a bracket that is being left."""
     return OrderRequest(
         strategy_id=bracket.strategy_id,
         instrument_id=bracket.instrument_id,
@@ -71,11 +116,11 @@ def market_exit(bracket: Bracket, reference_price: Decimal) -> OrderRequest:
         leg=Leg.EXIT,
         side=Side.SELL,
         order_type=OrderType.MARKET,
-        quantity=bracket.held - bracket.outstanding(),
+        quantity=quantity,
         limit_price=None,
         stop_price=None,
         time_in_force=TimeInForce.DAY,
-        reference_price=reference_price,
+        reference_price=bracket.reference_price,
         signal_id=bracket.signal_id,
         bracket_id=bracket.bracket_id,
     )

@@ -69,6 +69,8 @@ class WorkingOrder:
     deadline_ts_ns: int | None = None
     #: How many questions about it the venue has left without an answer that ends the wait.
     unanswered: int = 0
+    #: What links it to the other leg of its pair at the venue; None where it stands alone.
+    link: ClientOrderId | None = None
     #: True once nothing is left for it to sell: its pair or its bracket is done.
     is_leftover: bool = False
 

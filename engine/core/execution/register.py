@@ -18,7 +18,7 @@ from engine.core.execution.orders import (
     transition,
 )
 from engine.core.execution.settings import Deadlines
-from engine.core.execution.waiting import in_session_time
+from engine.core.execution.waits import Waits
 from engine.core.messages import (
     CancelOrder,
     Draft,
@@ -47,11 +47,13 @@ class OrderRegister:
         account_id: AccountId,
         namespace: UUID,
         sessions: Mapping[InstrumentId, Sessions],
+        waits: Waits,
         deadlines: Deadlines,
     ) -> None:
         self._account_id = account_id
         self._namespace = namespace
         self._sessions = sessions
+        self._waits = waits
         self._deadlines = deadlines
         self._orders: dict[ClientOrderId, WorkingOrder] = {}
         # Only what has a deadline: an order that rests where it should costs nothing.
@@ -105,11 +107,10 @@ class OrderRegister:
     def _works_until(self, request: OrderRequest, ts_ns: int) -> int | None:
         if request.leg is not Leg.ENTRY:
             return None
-        sessions = self._sessions[request.instrument_id]
-        session = sessions.session_from(ts_ns)
+        session = self._sessions[request.instrument_id].session_from(ts_ns)
         ends = [] if session.always_open else [session.close_ts_ns + self._deadlines.entry_after_close_ns]
         if request.expires_after_ns is not None:
-            ends.append(in_session_time(sessions, ts_ns, request.expires_after_ns))
+            ends.append(self._waits.until(request.instrument_id, ts_ns, request.expires_after_ns))
         return min(ends, default=None)
 
     # --- reports of the venue ------------------------------------------------------------------------------
@@ -206,6 +207,8 @@ class OrderRegister:
         if order.is_leftover or not order.is_open:
             return
         order.is_leftover = True
+        if order.link is None:
+            self.request_cancel(order, draft)
         if not order.cancel_requested:
             self._await(order, draft.ts_ns + self._deadlines.cancel_ns)
 
@@ -247,3 +250,6 @@ class OrderRegister:
         # Asked less and less often: the venue is not to be flooded by a silence of its own.
         self._await(order, draft.ts_ns + self._deadlines.acknowledge_ns * 2 ** min(order.unanswered, 6))
         draft.commands.append(QueryOrder(client_order_id=order.client_order_id, decided_ts_ns=draft.ts_ns))
+        if order.cancel_requested:
+            # The first request may be lost, or was refused at a moment at which the order could not be canceled.
+            draft.commands.append(CancelOrder(client_order_id=order.client_order_id, decided_ts_ns=draft.ts_ns))

@@ -17,8 +17,12 @@ class Deadlines:
     cancel_ns: int = 30 * SECOND_NS
     #: A filled quantity without a working stop is left at market.
     protect_ns: int = 60 * SECOND_NS
-    #: Legs that are not confirmed gone halt the instrument.
+    #: Legs that are not confirmed gone halt the instrument; a target that has taken the stop's place gives it back.
     swap_ns: int = 60 * SECOND_NS
+    #: A stop-limit that the price has touched and that is not filled is left at market.
+    stop_limit_ns: int = 30 * SECOND_NS
+    #: After the venue has canceled a linked stop unasked, the fill of its target is waited for.
+    sibling_ns: int = 2 * SECOND_NS
     #: A market exit that has not closed the position halts the instrument.
     exit_ns: int = 600 * SECOND_NS
     #: After its session an entry that still works is canceled.

@@ -1,30 +1,35 @@
 """The execution stage: places approved requests, lets orders move their brackets, and says what is wanted next.
 
-It never sends and never sizes: what it wants goes to the gate as a request and comes back approved. Style
-`both_legs` runs here: stop and target of one entry execution are linked at the venue. The orders themselves, and
-what is asked about them, are in the register.
+It never sends and never sizes: what it wants goes to the gate as a request and comes back approved. The orders
+themselves, and what is asked about them, are in the register; what protects each execution of an entry is a pair,
+kept by the keeper; prices between the reports are watched only where a bracket needs it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Final
 from uuid import UUID
 
 from engine.core.execution import legs
-from engine.core.execution.bracket_table import BRACKET_MACHINE, BracketState, BracketTrigger, ExitStyle
-from engine.core.execution.brackets import Bracket, move
+from engine.core.execution.bracket_table import BracketState, BracketTrigger, ExitStyle
+from engine.core.execution.brackets import Bracket
+from engine.core.execution.keeping import PairKeeper
+from engine.core.execution.leaving import Leaver
+from engine.core.execution.moving import BracketMover
 from engine.core.execution.orders import Execution, WorkingOrder
 from engine.core.execution.plans import plain_plan
 from engine.core.execution.register import OrderRegister
 from engine.core.execution.settings import Deadlines
-from engine.core.execution.waiting import in_session_time
+from engine.core.execution.waits import Waits
+from engine.core.execution.watching import Levels, PriceWatch
+from engine.core.execution.wishes import Wish
 from engine.core.messages import (
     Approved,
     BracketOpened,
     BracketPlanned,
     Draft,
+    ExitPlan,
     HaltWanted,
     OrderRequest,
     VenueReport,
@@ -39,11 +44,6 @@ from engine.core.values import (
     Sessions,
     StrategyId,
 )
-
-#: What execution wants after an event: orders that the gate has to pass, or a halt.
-Wish = OrderRequest | HaltWanted
-
-_PROTECTION_WAITS: Final = frozenset({BracketState.UNPROTECTED, BracketState.PROTECTING})
 
 
 class ExecutionStage:
@@ -60,13 +60,26 @@ class ExecutionStage:
         exit_style: ExitStyle,
     ) -> None:
         self._instruments = instruments
-        self._sessions = sessions
-        self._deadlines = deadlines
         self._exit_style = exit_style
-        self._orders = OrderRegister(account_id=account_id, namespace=namespace, sessions=sessions, deadlines=deadlines)
+        self._waits = Waits(sessions)
+        self._orders = OrderRegister(
+            account_id=account_id, namespace=namespace, sessions=sessions, waits=self._waits, deadlines=deadlines
+        )
+        self._mover = BracketMover(waits=self._waits, deadlines=deadlines)
+        self._leaver = Leaver(orders=self._orders, mover=self._mover, deadlines=deadlines)
+        self._keeper = PairKeeper(
+            instruments=instruments,
+            mover=self._mover,
+            leaver=self._leaver,
+            deadlines=deadlines,
+            exit_style=exit_style,
+        )
+        self._watch = PriceWatch(instruments=instruments, keeper=self._keeper)
         self._brackets: dict[int, Bracket] = {}
         # Those that are not settled: most reports and every signal concern one of these.
         self._open: dict[int, Bracket] = {}
+        #: The prices at which something has to be done, by instrument; empty while no bracket watches any.
+        self.watched: dict[InstrumentId, Levels] = {}
 
     # --- what others may ask -------------------------------------------------------------------------------
 
@@ -109,13 +122,15 @@ class ExecutionStage:
             return total
         if not request.pair:
             return total + request.quantity
-        already = self._brackets[request.bracket_id].pair_outstanding(request.pair)
+        already = self._brackets[request.bracket_id].pair(request.pair).outstanding()
         return total + max(ZERO, request.quantity - already)
 
     def next_deadline_ts_ns(self) -> int | None:
         """Return when the next waiting state runs out, ns UTC."""
-        deadlines = [bracket.deadline_ts_ns for bracket in self._open.values()]
-        deadlines.append(self._orders.next_deadline_ts_ns())
+        deadlines = [self._orders.next_deadline_ts_ns()]
+        for bracket in self._open.values():
+            if not self._waits.is_paused(bracket.instrument_id):
+                deadlines += (bracket.leave_at_ts_ns, *_deadlines_of(bracket))
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     # --- orders of approved requests -----------------------------------------------------------------------
@@ -125,17 +140,28 @@ class ExecutionStage:
         request = approved.request
         bracket = self._brackets[request.bracket_id] if request.bracket_id else self._open_bracket(request, draft)
         order = self._orders.make(request, bracket_id=bracket.bracket_id, draft=draft)
-        link = bracket.links.setdefault(request.pair, order.client_order_id) if request.pair else None
+        order.link = self._link(bracket, order)
         draft.facts.append(
-            legs.created_fact(order, request, link=link, decision_id=approved.decision_id, ts_ns=draft.ts_ns)
+            legs.created_fact(order, request, link=order.link, decision_id=approved.decision_id, ts_ns=draft.ts_ns)
         )
-        draft.commands.append(legs.submit_command(order, request, link=link, ts_ns=draft.ts_ns))
+        draft.commands.append(legs.submit_command(order, request, link=order.link, ts_ns=draft.ts_ns))
         if request.leg is Leg.ENTRY:
             bracket.entry = order
         else:
             bracket.exits.append(order)
-            self._exit_placed(bracket, request.leg, draft)
+            if order.pair:
+                self._keeper.placed(bracket, order, draft)
+            else:
+                self._mover.move(bracket, BracketTrigger.EXIT_DECIDED, draft)
+        self._refresh_watch(bracket)
         return bracket
+
+    def _link(self, bracket: Bracket, order: WorkingOrder) -> ClientOrderId | None:
+        if self._exit_style is not ExitStyle.BOTH_LEGS or order.leg not in (Leg.STOP, Leg.TARGET):
+            return None
+        pair = bracket.pair(order.pair)
+        pair.link = pair.link or order.client_order_id
+        return pair.link
 
     def _open_bracket(self, request: OrderRequest, draft: Draft) -> Bracket:
         bracket = Bracket(
@@ -144,11 +170,10 @@ class ExecutionStage:
             instrument_id=request.instrument_id,
             symbol=request.symbol,
             signal_id=request.signal_id,
-            stop_distance=request.stop_distance,
-            target_distance=request.target_distance,
             plan=request.plan or plain_plan(request.stop_distance, request.target_distance),
             reference_price=request.reference_price,
         )
+        bracket.is_watched = self._needs_watching(bracket.plan)
         self._brackets[bracket.bracket_id] = bracket
         self._open[bracket.bracket_id] = bracket
         draft.facts.append(
@@ -159,8 +184,8 @@ class ExecutionStage:
                 symbol=bracket.symbol,
                 signal_id=bracket.signal_id,
                 exit_style=self._exit_style.value,
-                stop_distance=bracket.stop_distance,
-                target_distance=bracket.target_distance,
+                stop_distance=request.stop_distance,
+                target_distance=request.target_distance,
                 ts_ns=draft.ts_ns,
             )
         )
@@ -168,12 +193,10 @@ class ExecutionStage:
             draft.facts.append(BracketPlanned(bracket_id=bracket.bracket_id, plan=request.plan, ts_ns=draft.ts_ns))
         return bracket
 
-    def _exit_placed(self, bracket: Bracket, leg: Leg, draft: Draft) -> None:
-        if leg is Leg.STOP:
-            # The clock of the exposure started with the fill: a stop that is only written does not reset it.
-            self._move(bracket, BracketTrigger.STOP_DECIDED, draft, deadline_ts_ns=bracket.deadline_ts_ns)
-        elif leg is Leg.EXIT:
-            self._move(bracket, BracketTrigger.EXIT_DECIDED, draft)
+    def _needs_watching(self, plan: ExitPlan) -> bool:
+        watches_targets = self._exit_style is ExitStyle.REST_STOP and bool(plan.targets)
+        terms = (plan.stop_limit_offset, plan.trail_distance, plan.break_even_distance)
+        return watches_targets or any(term is not None for term in terms)
 
     # --- reports of the venue, and what is wanted next -----------------------------------------------------
 
@@ -193,6 +216,7 @@ class ExecutionStage:
         wishes = self._news(bracket, order, execution, draft)
         if bracket.is_settled:
             self._open.pop(bracket.bracket_id, None)
+        self._refresh_watch(bracket)
         return wishes
 
     def _news(self, bracket: Bracket, order: WorkingOrder, execution: Execution | None, draft: Draft) -> list[Wish]:
@@ -211,83 +235,58 @@ class ExecutionStage:
             return self._entry_news(bracket, order, execution, draft)
         if execution is not None:
             bracket.exited += execution.quantity
-            return self._exit_filled(bracket, order, draft)
-        if not order.is_open:
-            return self._exit_ended(bracket, order, draft)
-        self._note_cover(bracket, draft)
-        return []
-
-    def _note_cover(self, bracket: Bracket, draft: Draft) -> None:
-        is_covered = bracket.is_covered()
-        if bracket.state is BracketState.PROTECTING and is_covered:
-            self._move(bracket, BracketTrigger.STOP_WORKING, draft)
-        elif bracket.state is BracketState.PROTECTED and not is_covered:
-            # A stop that worked is in doubt again: from now on it is waited for, as at first.
-            self._move(bracket, BracketTrigger.PROTECTION_LOST, draft)
-            self._move(bracket, BracketTrigger.STOP_DECIDED, draft)
+            return self._exit_filled(bracket, order, execution, draft)
+        if bracket.held <= 0:
+            # A leg's end can be the last word of a swap in which another leg has sold everything.
+            return []
+        if order.pair and not bracket.wanted_exit:
+            return self._keeper.order_news(bracket, order, None, draft)
+        return [] if order.is_open else self._exit_ended(bracket, order, draft)
 
     def _entry_news(
         self, bracket: Bracket, order: WorkingOrder, execution: Execution | None, draft: Draft
     ) -> list[Wish]:
         if execution is not None:
             bracket.entered += execution.quantity
-            self._move(bracket, BracketTrigger.ENTRY_FILLED, draft)
-            if bracket.wanted_exit:
-                return self._leave(bracket, draft)
-            bracket.pairs += 1
-            return legs.protect(bracket, execution, self._instruments[bracket.instrument_id])
+            self._begin_holding(bracket, draft)
+            if not bracket.wanted_exit:
+                return self._keeper.protect(bracket, execution, draft)
+            self._mover.move(bracket, BracketTrigger.ENTRY_FILLED, draft)
+            return self._leaver.leave(bracket, draft)
         if order.is_open or bracket.is_final:
             return []
         if bracket.state is BracketState.ENTERING:
-            self._move(bracket, BracketTrigger.ENTRY_ENDED, draft)
+            self._mover.move(bracket, BracketTrigger.ENTRY_ENDED, draft)
         elif bracket.held <= 0:
-            self._close(bracket, draft)
+            self._leaver.close(bracket, draft)
         return []
 
-    def _exit_filled(self, bracket: Bracket, order: WorkingOrder, draft: Draft) -> list[Wish]:
+    def _begin_holding(self, bracket: Bracket, draft: Draft) -> None:
+        lasting_ns = bracket.plan.hold_ns_max
+        if lasting_ns is not None and bracket.leave_at_ts_ns is None and not bracket.wanted_exit:
+            bracket.leave_at_ts_ns = self._waits.until(bracket.instrument_id, draft.ts_ns, lasting_ns)
+
+    def _exit_filled(self, bracket: Bracket, order: WorkingOrder, execution: Execution, draft: Draft) -> list[Wish]:
         bracket.exit_reason = legs.exit_reason(order.leg, bracket.wanted_exit)
-        if order.pair and not order.is_open:
-            self._leave_over(bracket.open_exits(of_pair=order.pair), draft)
         if bracket.held > 0:
-            self._note_cover(bracket, draft)
-            return self._leave(bracket, draft) if bracket.wanted_exit else []
+            if bracket.wanted_exit:
+                return self._leaver.leave(bracket, draft)
+            return self._keeper.order_news(bracket, order, execution, draft) if order.pair else []
         if bracket.entry_is_open:
             # The position is gone while the entry could still fill: what is left of it is not wanted any more.
-            self.cancel_entry(bracket, draft)
-            self._leave_over(bracket.open_exits(), draft)
+            self._leaver.cancel_entry(bracket, draft)
+            self._leaver.leave_over(bracket.open_exits(), draft)
             return []
-        self._close(bracket, draft)
+        self._leaver.close(bracket, draft)
         if bracket.held < 0:
             return [HaltWanted(instrument_id=bracket.instrument_id, reason="exits sold more than the bracket held")]
         return []
 
-    def _close(self, bracket: Bracket, draft: Draft) -> None:
-        if not bracket.is_final:
-            self._move(bracket, BracketTrigger.POSITION_CLOSED, draft)
-        self._leave_over(bracket.open_exits(), draft)
-
-    def _leave_over(self, exits: list[WorkingOrder], draft: Draft) -> None:
-        for order in exits:
-            self._orders.leave_over(order, draft)
-
     def _exit_ended(self, bracket: Bracket, order: WorkingOrder, draft: Draft) -> list[Wish]:
-        if bracket.held <= 0:
-            # A leg's end can be the last word of a swap in which another leg has sold everything.
-            return []
         if order.leg is Leg.EXIT:
             bracket.failed_exits.append(order.state)
-            self._move(bracket, BracketTrigger.EXIT_ENDED, draft)
-            return self._leave(bracket, draft)
-        if bracket.wanted_exit:
-            return self._leave(bracket, draft)
-        if order.is_leftover:
-            # Its pair is done, so the venue has only tidied up: the stops of other pairs protect what is held.
-            self._note_cover(bracket, draft)
-            return []
-        if order.leg is Leg.STOP:
-            self._move(bracket, BracketTrigger.PROTECTION_LOST, draft)
-            return self.want_exit(bracket, "stop", draft)
-        return []
+            self._mover.move(bracket, BracketTrigger.EXIT_ENDED, draft)
+        return self._leaver.leave(bracket, draft)
 
     def _busted_execution(
         self, bracket: Bracket, order: WorkingOrder, execution: Execution, draft: Draft
@@ -298,59 +297,76 @@ class ExecutionStage:
         )
         if order.leg is Leg.ENTRY:
             bracket.entered -= execution.quantity
-            self.cancel_entry(bracket, draft)
+            self._leaver.cancel_entry(bracket, draft)
         else:
             bracket.exited -= execution.quantity
-            self._move(bracket, BracketTrigger.POSITION_REOPENED, draft)
+            self._mover.move(bracket, BracketTrigger.POSITION_REOPENED, draft)
         if bracket.held > 0:
             return [halt, *self.want_exit(bracket, "signal", draft)]
         # What the exits were to sell was never bought.
-        self._cancel(bracket.open_exits(), draft)
+        self._leaver.cancel(bracket.open_exits(), draft)
         if not bracket.entry_is_open:
-            self._close(bracket, draft)
+            self._leaver.close(bracket, draft)
         return [halt]
 
-    # --- leaving -------------------------------------------------------------------------------------------
+    # --- what strategies and operators want ----------------------------------------------------------------
 
     def want_exit(self, bracket: Bracket, reason: str, draft: Draft) -> list[Wish]:
         """Start to leave a bracket: cancel its entry and its legs, then ask for a market exit. Safe to repeat."""
-        if bracket.is_final:
-            self._cancel(bracket.open_exits(), draft)
-            return []
-        bracket.wanted_exit = bracket.wanted_exit or reason
-        if reason == "kill":
-            # An operator has looked at it and wants out: that is worth new attempts.
-            bracket.failed_exits.clear()
-        if bracket.entry_is_open:
-            self.cancel_entry(bracket, draft)
-        return self._leave(bracket, draft) if bracket.held > 0 else []
-
-    def _leave(self, bracket: Bracket, draft: Draft) -> list[Wish]:
-        protective = [order for order in bracket.open_exits() if order.leg is not Leg.EXIT]
-        if protective:
-            self._cancel(protective, draft)
-            if bracket.state is not BracketState.SWAPPING:
-                self._move(bracket, BracketTrigger.EXIT_WANTED, draft)
-            return []
-        if bracket.held - bracket.outstanding() <= 0:
-            if bracket.state is not BracketState.EXITING:
-                self._move(bracket, BracketTrigger.EXIT_DECIDED, draft)
-            return []
-        failed = bracket.failed_exits
-        if not failed or len(failed) < self._deadlines.exit_attempts:
-            return [legs.market_exit(bracket, bracket.reference_price)]
-        bracket.deadline_ts_ns = None
-        reason = f"{len(failed)} market exits ended unfilled ({failed[-1]}): close the position by hand"
-        return [HaltWanted(instrument_id=bracket.instrument_id, reason=reason)]
+        wishes = self._leaver.want_exit(bracket, reason, draft)
+        self._refresh_watch(bracket)
+        return wishes
 
     def cancel_entry(self, bracket: Bracket, draft: Draft) -> None:
         """Ask for the cancel of a working entry; what it has filled stays."""
-        if bracket.entry is not None:
-            self._cancel([bracket.entry], draft)
+        self._leaver.cancel_entry(bracket, draft)
 
-    def _cancel(self, orders: list[WorkingOrder], draft: Draft) -> None:
-        for order in orders:
-            self._orders.request_cancel(order, draft)
+    # --- prices and pauses ---------------------------------------------------------------------------------
+
+    def on_price(self, instrument_id: InstrumentId, price: Decimal, draft: Draft) -> list[Wish]:
+        """Let a price that is at a level of `watched`, or the close of a bar, do what it does to brackets.
+
+        The event that brought it is kept: a restart has to see it again. Outside sessions, and while the exchange
+        halts the instrument, nothing is begun.
+        """
+        if not self._waits.is_open(instrument_id, draft.ts_ns):
+            return []
+        draft.is_kept = True
+        wishes: list[Wish] = []
+        for bracket in self._watching(instrument_id):
+            if not bracket.wanted_exit:
+                wishes += self._watch.see(bracket, price, draft)
+        self._set_levels(instrument_id)
+        return wishes
+
+    def pause_waits(self, instrument_id: InstrumentId, ts_ns: int) -> None:
+        """Stop the clock of every waiting state of an instrument that the exchange has halted; no swap begins."""
+        self._waits.pause(instrument_id, ts_ns)
+
+    def resume_waits(self, instrument_id: InstrumentId, ts_ns: int) -> None:
+        """Let the clock go on: what was left of each wait is left still."""
+        lasted_ns = self._waits.resume(instrument_id, ts_ns)
+        for bracket in self.open_brackets(instrument_id=instrument_id):
+            bracket.deadline_ts_ns = _later(bracket.deadline_ts_ns, lasted_ns)
+            bracket.leave_at_ts_ns = _later(bracket.leave_at_ts_ns, lasted_ns)
+            for pair in bracket.pairs:
+                pair.deadline_ts_ns = _later(pair.deadline_ts_ns, lasted_ns)
+
+    def _watching(self, instrument_id: InstrumentId) -> list[Bracket]:
+        return [bracket for bracket in self.open_brackets(instrument_id=instrument_id) if bracket.is_watched]
+
+    def _refresh_watch(self, bracket: Bracket) -> None:
+        if bracket.is_watched:
+            self._set_levels(bracket.instrument_id)
+
+    def _set_levels(self, instrument_id: InstrumentId) -> None:
+        levels = self._watch.levels(
+            bracket for bracket in self._watching(instrument_id) if not bracket.wanted_exit and not bracket.is_final
+        )
+        if levels is None:
+            self.watched.pop(instrument_id, None)
+        else:
+            self.watched[instrument_id] = levels
 
     # --- deadlines -----------------------------------------------------------------------------------------
 
@@ -358,14 +374,27 @@ class ExecutionStage:
         """Escalate every waiting state whose deadline has passed."""
         wishes: list[Wish] = [*self._orders.run_out(draft)]
         for bracket in list(self._open.values()):
-            if bracket.deadline_ts_ns is not None and bracket.deadline_ts_ns <= draft.ts_ns:
-                wishes += self._bracket_overdue(bracket, draft)
+            if not self._waits.is_paused(bracket.instrument_id):
+                wishes += self._bracket_run_out(bracket, draft)
+                self._refresh_watch(bracket)
+        return wishes
+
+    def _bracket_run_out(self, bracket: Bracket, draft: Draft) -> list[Wish]:
+        wishes: list[Wish] = []
+        if _is_over(bracket.leave_at_ts_ns, draft):
+            bracket.leave_at_ts_ns = None
+            wishes += self._leaver.want_exit(bracket, "time", draft)
+        for pair in bracket.living_pairs:
+            if not bracket.wanted_exit and _is_over(pair.deadline_ts_ns, draft):
+                wishes += self._keeper.run_out(bracket, pair, draft)
+        if _waits_as_a_whole(bracket) and _is_over(bracket.deadline_ts_ns, draft):
+            wishes += self._bracket_overdue(bracket, draft)
         return wishes
 
     def _bracket_overdue(self, bracket: Bracket, draft: Draft) -> list[Wish]:
         bracket.deadline_ts_ns = None
-        if bracket.state in _PROTECTION_WAITS:
-            return self.want_exit(bracket, "stop", draft)
+        if bracket.state in (BracketState.UNPROTECTED, BracketState.PROTECTING):
+            return self._leaver.want_exit(bracket, "stop", draft)
         return [
             HaltWanted(
                 instrument_id=bracket.instrument_id,
@@ -373,22 +402,21 @@ class ExecutionStage:
             )
         ]
 
-    def _move(
-        self, bracket: Bracket, trigger: BracketTrigger, draft: Draft, *, deadline_ts_ns: int | None = None
-    ) -> None:
-        after = BRACKET_MACHINE.advance(bracket.state, trigger)
-        deadline = deadline_ts_ns if deadline_ts_ns is not None else self._deadline(bracket, after, draft.ts_ns)
-        draft.facts.append(move(bracket, trigger, ts_ns=draft.ts_ns, deadline_ts_ns=deadline))
 
-    def _deadline(self, bracket: Bracket, after: BracketState, ts_ns: int) -> int | None:
-        if after in _PROTECTION_WAITS and bracket.state in _PROTECTION_WAITS and bracket.deadline_ts_ns is not None:
-            return bracket.deadline_ts_ns
-        lasting_ns = {
-            BracketState.UNPROTECTED: self._deadlines.protect_ns,
-            BracketState.PROTECTING: self._deadlines.protect_ns,
-            BracketState.SWAPPING: self._deadlines.swap_ns,
-            BracketState.EXITING: self._deadlines.exit_ns,
-        }.get(after)
-        if lasting_ns is None:
-            return None
-        return in_session_time(self._sessions[bracket.instrument_id], ts_ns, lasting_ns)
+def _waits_as_a_whole(bracket: Bracket) -> bool:
+    # Otherwise its pairs wait, each for itself, and the bracket's deadline only tells the next of theirs.
+    return bool(bracket.wanted_exit) or not bracket.living_pairs
+
+
+def _deadlines_of(bracket: Bracket) -> list[int | None]:
+    if _waits_as_a_whole(bracket):
+        return [bracket.deadline_ts_ns]
+    return [pair.deadline_ts_ns for pair in bracket.living_pairs]
+
+
+def _is_over(deadline_ts_ns: int | None, draft: Draft) -> bool:
+    return deadline_ts_ns is not None and deadline_ts_ns <= draft.ts_ns
+
+
+def _later(moment_ts_ns: int | None, lasted_ns: int) -> int | None:
+    return None if moment_ts_ns is None else moment_ts_ns + lasted_ns

@@ -7,7 +7,8 @@ from decimal import Decimal
 
 from engine.core.execution.brackets import Bracket
 from engine.core.execution.orders import WorkingOrder
-from engine.core.execution.stage import ExecutionStage, Wish
+from engine.core.execution.stage import ExecutionStage
+from engine.core.execution.wishes import Wish
 from engine.core.ledger import Ledger
 from engine.core.messages import (
     Draft,

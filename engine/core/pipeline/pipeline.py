@@ -101,6 +101,8 @@ class Pipeline:
         )
         self.desk = Desk(settings, markets=self._markets, ledger=self.ledger, execution=self.execution)
         self._bookkeeper = Bookkeeper(self._markets, ledger=self.ledger, execution=self.execution, desk=self.desk)
+        # Empty while no bracket waits for a price: one test per print is all that this costs.
+        self._watched = self.execution.watched
         self._builders: dict[InstrumentId, BarBuilder] = {}
         self._has_timers = any(market.timer_bindings for market in self._markets.values())
         self._next_minute_ts_ns = 0
@@ -147,7 +149,10 @@ class Pipeline:
                 self._finish_bar(bar, draft)
         if isinstance(event, Tick | Quote | TimeAdvanced):
             draft.facts += refusals
+            if isinstance(event, Tick):
+                self._watch(event.instrument_id, event.price, draft)
             if isinstance(event, Quote):
+                self._watch(event.instrument_id, event.bid, draft)
                 self._show_quote(event, draft)
             self._set_wake()
             return draft.seal()
@@ -218,11 +223,12 @@ class Pipeline:
         if builder is None:
             builder = self._new_builder(tick.instrument_id, tick.received_ts_ns)
         bars = builder.on_tick(tick)
-        if bars is None and draft is None:
+        if bars is None and draft is None and not self._watched:
             return EMPTY_STEP
         draft = self._begin(tick.received_ts_ns, draft)
         for bar in bars or ():
             self._finish_bar(bar, draft)
+        self._watch(tick.instrument_id, tick.price, draft)
         return draft.seal()
 
     def _on_quote(self, quote: Quote, draft: Draft | None) -> Step:
@@ -231,11 +237,13 @@ class Pipeline:
             builder = self._new_builder(quote.instrument_id, quote.received_ts_ns)
         bars = builder.on_quote(quote)
         wanted = self._markets[quote.instrument_id].quote_bindings
-        if bars is None and draft is None and not wanted:
+        if bars is None and draft is None and not wanted and not self._watched:
             return EMPTY_STEP
         draft = self._begin(quote.received_ts_ns, draft)
         for bar in bars or ():
             self._finish_bar(bar, draft)
+        # A sale is made at the bid.
+        self._watch(quote.instrument_id, quote.bid, draft)
         self._show_quote(quote, draft)
         return draft.seal()
 
@@ -311,10 +319,23 @@ class Pipeline:
         if is_regular and not market.open_ts_ns <= start_ts_ns < market.close_ts_ns:
             self._new_session(market, bar)
         self.ledger.mark(bar.instrument_id, bar.close, draft)
+        if self._watched and is_regular:
+            self._learn(bar.instrument_id, exact(bar.close), draft)
         for binding, on_bar, context in market.on_bars if is_regular else market.extended_on_bars:
             signals = on_bar(bar, context)
             if signals:
                 self._take(market, binding, signals, draft)
+
+    def _watch(self, instrument_id: InstrumentId, price: float, draft: Draft) -> None:
+        levels = self._watched.get(instrument_id)
+        if levels is None or levels.below < price < levels.above:
+            return
+        if 0 < price < _NEVER:
+            self._learn(instrument_id, exact(price), draft)
+
+    def _learn(self, instrument_id: InstrumentId, price: Decimal, draft: Draft) -> None:
+        self.desk.fulfil(self.execution.on_price(instrument_id, price, draft), draft)
+        self._set_next_deadline()
 
     def _new_session(self, market: Market, bar: Bar) -> None:
         session = market.sessions.session_at(bar.start_ts_ns)
