@@ -8,6 +8,7 @@ import typer
 
 from engine.cli import bars, config, database, operate, order, strategy
 from engine.cli.backtest import backtest
+from engine.cli.report import report
 from engine.cli.run import run
 
 #: What typer makes of Ctrl-C.
@@ -26,6 +27,7 @@ app = typer.Typer(
 for command, short_help in (
     (run, "Trade on paper, with a live view."),
     (backtest, "Run a strategy over a file of minute bars."),
+    (report, "Write what a run came to as one HTML page."),
     (operate.status, "Show what is held, ordered, allowed and worth."),
     (operate.pause, "Stop entries; exits and protection go on."),
     (operate.resume, "Clear a pause, a halt or the kill switch."),

@@ -30,6 +30,7 @@ Run = Callable[..., Any]
 _COMMANDS = (
     ("run",),
     ("backtest",),
+    ("report",),
     ("status",),
     ("pause",),
     ("resume",),
