@@ -17,6 +17,7 @@ _STYLES: Final = {
     "not_offered": "yellow",
     "does_not_apply": "bright_black",
 }
+_WORD_MAX: Final = 16
 
 
 def checks_table(checks: Sequence[Mapping[str, Any]]) -> Table:
@@ -24,24 +25,35 @@ def checks_table(checks: Sequence[Mapping[str, Any]]) -> Table:
 
     Where a check says no verdict (an older program's), it is passed or refused.
     """
-    columns = ["no.", "check", "verdict", "value", "limit"]
     has_sources = any(check.get("source") for check in checks)
-    table = plain_table(*columns, *(["source"] if has_sources else []), right=("no.",))
-    table.columns[1].no_wrap = True
-    for check in checks:
-        verdict = str(check.get("verdict") or ("passed" if check["passed"] else "refused"))
-        style = _STYLES.get(verdict, "") if check["passed"] else _STYLES["refused"]
-        shown = verdict.replace("_", " ")
-        if check.get("reason"):
-            shown += f": {check['reason']}"
-        cells = [
-            str(check["number"]),
-            check["name"],
-            Text(shown, style=style),
-            *map(_number, (check["value"], check["limit"])),
-        ]
-        table.add_row(*cells, *([str(check.get("source") or "")] if has_sources else []))
+    table = plain_table(
+        "no.", "check", "verdict", "value", "limit", *(["source"] if has_sources else []), right=("no.",)
+    )
+    rows = [_cells(check, has_source=has_sources) for check in checks]
+    for row in rows:
+        table.add_row(*row)
+    # Sentences may be broken into lines, numbers and words not.
+    for column, cells in zip(table.columns, zip(*rows, strict=True), strict=bool(rows)):
+        lengths = [len(word) for cell in cells for word in str(cell).split()]
+        column.min_width = min(_WORD_MAX, max(lengths, default=0))
     return table
+
+
+def _cells(check: Mapping[str, Any], *, has_source: bool) -> list[Text]:
+    cells = [Text(str(check["number"])), Text(_words(check["name"])), _verdict(check)]
+    cells += [Text(_number(check[name])) for name in ("value", "limit")]
+    return [*cells, Text(str(check.get("source") or ""))] if has_source else cells
+
+
+def _verdict(check: Mapping[str, Any]) -> Text:
+    verdict = str(check.get("verdict") or ("passed" if check["passed"] else "refused"))
+    style = _STYLES.get(verdict, "") if check["passed"] else _STYLES["refused"]
+    reason = f": {_words(check['reason'])}" if check.get("reason") else ""
+    return Text(f"{_words(verdict)}{reason}", style=style)
+
+
+def _words(code: str) -> str:
+    return code.replace("_", " ")
 
 
 def _number(value: object) -> str:

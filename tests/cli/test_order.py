@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from engine.cli.checks_table import checks_table
 from engine.testing.old_databases import restore_dump
 
 Run = Callable[..., Any]
@@ -48,7 +51,7 @@ def test_a_story_has_every_part_on_eighty_columns(ratchet: Run, kept: Path) -> N
         titles = [line for line in lines if re.match(r"[ \d]\d [A-Z]", line)]
         assert [title.split()[1] for title in titles] == list(_SECTIONS)
         assert "fast crosses above slow & close > session_vwap" in " ".join(shown.out.split())
-        assert "daily_loss_cap" in shown.out
+        assert "daily loss cap" in shown.out
         assert "filled in full" in shown.out or leg == "entry"
 
 
@@ -69,6 +72,26 @@ def test_a_story_is_one_object(ratchet: Run, kept: Path) -> None:
         "realized_pnl_after_fees": f"-{story['fills'][0]['fee']}" if float(story["fills"][0]["fee"]) else "0",
     }
     assert story["fills"][0]["slippage_bps"] > 0
+
+
+def test_a_table_of_checks_never_breaks_a_number() -> None:
+    names = ("number", "name", "passed", "value", "limit", "reason", "verdict", "source")
+    checks = [
+        dict(zip(names, values, strict=False))
+        for values in (
+            (2, "authorisation", True, "-", "-", ""),
+            (10, "market_data_reasonability", False, "age 12 s", "5 s", "quote_stale", "refused", "quotes of the feed"),
+            (12, "max_position", True, "9748.08000000", "24988.4122500", "", "passed", "the ledger, with entries"),
+            (26, "token_horizon", False, "-", "-", "no_source", "not_offered", "expiry of its token"),
+        )
+    ]
+    console = Console(width=77, record=True, file=StringIO())
+    console.print(checks_table(checks))
+    lines = console.export_text().splitlines()
+    assert max(map(len, lines)) <= 77
+    assert {"9748.08", "24988.41225", "not", "offered:", "stale", "passed"} <= {
+        word for line in lines for word in line.split()
+    }
 
 
 @pytest.mark.parametrize("wanted", ["999", "ffff0000", ""])
