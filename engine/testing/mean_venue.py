@@ -121,7 +121,7 @@ class MeanVenue:
         self.orders: dict[ClientOrderId, VenueOrder] = {}
         #: What is held in truth.
         self.position = ZERO
-        #: Sells that were sent beyond what was held and free: none may ever be.
+        #: Sells that were sent beyond what was held and free although every execution had been told: none may ever be.
         self.oversold: list[SubmitOrder] = []
         #: True once an execution was taken back: the venue itself has broken its word.
         self.has_busted = False
@@ -131,6 +131,7 @@ class MeanVenue:
         self._random = Random(seed)
         self._count = 0
         self._refusals = 0
+        self._untold: set[ExecutionId] = set()
         # What comes later: (moment, number, a report to deliver or something that happens).
         self._later: list[tuple[int, int, VenueReport | Callable[[], None]]] = []
 
@@ -156,6 +157,8 @@ class MeanVenue:
             moment, _, item = heappop(self._later)
             self.now_ts_ns = max(self.now_ts_ns, moment)
             if isinstance(item, VenueReport):
+                if isinstance(item, OrderFilled):
+                    self._untold.discard(item.execution_id)
                 return replace(item, received_ts_ns=self.now_ts_ns)
             item()
         self._pass_to(until_ts_ns)
@@ -196,7 +199,8 @@ class MeanVenue:
         leg = Leg.ENTRY if command.side is Side.BUY else _SELLS[command.order_type]
         order = VenueOrder(command=command, leg=leg, remaining=command.quantity)
         if leg is not Leg.ENTRY and self._is_beyond_the_position(order):
-            self.oversold.append(command)
+            if not self._untold:
+                self.oversold.append(command)
             order.is_open = False
             self.orders[command.client_order_id] = order
             self._say(order, OrderRejected, reason="Not enough shares to sell")
@@ -322,14 +326,15 @@ class MeanVenue:
             fee=ZERO,
             cause=order,
         )
+        assert isinstance(filled, OrderFilled)
+        self._untold.add(filled.execution_id)
         if not order.is_open and order.is_lowered:
             # The fills do not add up to the order, so they do not tell that it is over.
             self._say(order, OrderCanceled, reason="linked order filled")
         if order.leg in self.temper.busted:
             self._in(5, 60, lambda: self._bust(order, filled))
 
-    def _bust(self, order: VenueOrder, filled: VenueReport) -> None:
-        assert isinstance(filled, OrderFilled)
+    def _bust(self, order: VenueOrder, filled: OrderFilled) -> None:
         self.has_busted = True
         self.position -= filled.quantity if order.leg is Leg.ENTRY else -filled.quantity
         self._say(order, ExecutionBusted, execution_id=filled.execution_id, reason="clearly erroneous")

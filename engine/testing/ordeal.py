@@ -38,8 +38,6 @@ from engine.testing.scenario import OPEN_TS_NS, SESSION_NS, SPY, STRATEGY, TWO_S
 
 #: How often time is told to the engine where nothing else happens.
 PULSE_NS: Final = 5 * SECOND_NS
-#: How long the account is left alone at the end, in pulses.
-REST_PULSES: Final = 1_500
 
 
 class Ordeal:
@@ -96,18 +94,18 @@ class Ordeal:
             self.scenario.now_ts_ns = start + MINUTE_NS
             self._take(self.scenario.bar(minute, close))
 
-    def rest(self, pulses: int = REST_PULSES) -> None:
-        """Let the account alone for a long while, over the night where the session ends meanwhile."""
-        for _ in range(pulses):
-            if self.venue.now_ts_ns >= OPEN_TS_NS + SESSION_NS + MINUTE_NS and self.venue.now_ts_ns < _NEXT_OPEN:
-                self.pass_to(_NEXT_OPEN)
-            self.pass_to(self.venue.now_ts_ns + PULSE_NS)
+    def rest(self) -> None:
+        """Let the account alone for some hours, over the night where the session ends meanwhile."""
+        for pulse_ns in (*[PULSE_NS] * 120, *[MINUTE_NS] * 180):
+            now = self.venue.now_ts_ns
+            is_night = OPEN_TS_NS + SESSION_NS + MINUTE_NS <= now < _NEXT_OPEN
+            self.pass_to(_NEXT_OPEN if is_night else now + pulse_ns, pulse_ns=pulse_ns)
 
-    def pass_to(self, ts_ns: int) -> None:
+    def pass_to(self, ts_ns: int, *, pulse_ns: int = PULSE_NS) -> None:
         """Let time pass to a moment, with whatever the venue reports meanwhile."""
         pulse = self.venue.now_ts_ns or OPEN_TS_NS
         while pulse < ts_ns:
-            pulse = min(pulse + PULSE_NS, ts_ns)
+            pulse = min(pulse + pulse_ns, ts_ns)
             while (report := self.venue.next_report(pulse)) is not None:
                 self.give(report)
             self.give(TimeAdvanced(venue_ts_ns=pulse, received_ts_ns=pulse))

@@ -23,7 +23,7 @@ ENTER_AT, LEAVE_AT, MINUTES = 2, 18, 26
 #: 1.5 below and 3.0 above a fill at 100.
 _STOP, _TARGET = 98.5, 103.0
 SEEDS = (1, 2)
-STYLES = (ExitStyle.BOTH_LEGS,)
+STYLES = tuple(ExitStyle)
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ FAMILIES = (
     Family("exits with an unknown outcome", Temper(unknown=EXITS), may_halt=True),
     Family("cancels hang for a while", Temper(cancel_hangs=EXITS, hang_s=40)),
     Family("cancels hang for ever", Temper(cancel_hangs=EXITS, hang_s=10**6), may_halt=True),
-    Family("cancels are refused once", Temper(cancel_refused=EXITS), may_halt=True),
+    Family("cancels are refused once", Temper(cancel_refused=EXITS)),
     Family("cancels are refused for ever", Temper(cancel_refused=EXITS, cancel_refusals=99), may_halt=True),
     Family("filled just before the cancel", Temper(filled_in_cancel=EXITS)),
     Family("filled just before the cancel, told after", Temper(filled_in_cancel=EXITS, delay_s_max=15, overtakes=True)),
