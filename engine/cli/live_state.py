@@ -227,7 +227,10 @@ class RunState:
         if self._fresh:
             self._fresh = {}
         for fact in step.facts:
-            self._handlers[fact.__class__](fact)
+            # What no panel shows (lots, plans of exits) is only in the tables.
+            handler = self._handlers.get(fact.__class__)
+            if handler is not None:
+                handler(fact)
 
     # --- what a view asks ----------------------------------------------------------------------------------
 

@@ -35,6 +35,11 @@ def test_the_frozen_calendars_are_packaged() -> None:
     assert (_package() / "calendar_tables" / "XNYS.csv").is_file()
 
 
+def test_the_style_and_script_of_reports_are_packaged() -> None:
+    assets = _package() / "research" / "report_assets"
+    assert {path.name for path in assets.iterdir()} >= {"page.css", "page.js"}
+
+
 @_wheel_only
 def test_the_engine_comes_from_the_wheel() -> None:
     assert "site-packages" in _package().parts, f"engine was imported from the source tree: {_package()}"
