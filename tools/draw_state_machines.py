@@ -11,6 +11,7 @@ from engine.core.execution.bracket_table import BRACKET_MACHINE, FINAL_STATES, B
 from engine.core.execution.order_table import ORDER_MACHINE, TERMINAL_STATES, OrderState
 from engine.core.fsm import StateMachine
 from engine.core.messages import TradingState
+from engine.core.risk.breakers import BREAKER_MACHINE, BreakerState
 from engine.core.risk.states import TRADING_MACHINE
 
 PAGE: Final = Path(__file__).resolve().parents[1] / "docs" / "state-machines.md"
@@ -65,6 +66,10 @@ _TRADING_MEANINGS: Final = {
     TradingState.REDUCING: "No entries; exits and protection go on.",
     TradingState.HALTED: "No entries; exits and protection go on. Something has to be looked at.",
 }
+_BREAKER_MEANINGS: Final = {
+    BreakerState.ARMED: "It measures, and holds nothing back.",
+    BreakerState.TRIPPED: "Its limit was reached: no entries of its scope.",
+}
 
 _QUESTIONS: Final = "then a question to the venue; the third without an answer halts the instrument"
 _WHILE_IT_WORKS: Final = (
@@ -95,6 +100,11 @@ _TRADING_WAITS: Final = {
     TradingState.HALTED: "A human resumes it.",
 }
 
+_BREAKER_WAITS: Final = {
+    BreakerState.ARMED: "It may last.",
+    BreakerState.TRIPPED: "A human resumes its scope; the daily loss, where it is set so, ends with its session.",
+}
+
 _CHAPTERS: Final = (
     _Chapter(
         "Order",
@@ -123,6 +133,16 @@ _CHAPTERS: Final = (
         frozenset(),
         "Held for the account, for each strategy, for each instrument, and for each pair of both; the strictest that\n"
         "applies counts. It is sticky: only an operator's `resume` makes a scope active again.",
+    ),
+    _Chapter(
+        "Circuit breaker",
+        BREAKER_MACHINE,
+        _BREAKER_MEANINGS,
+        _BREAKER_WAITS,
+        frozenset(),
+        "One for each measure and scope: daily loss, drawdown and error rate of the account, losses in a row of a\n"
+        "strategy, repeated executions of a strategy in an instrument. Limits, actions, and who arms which again:\n"
+        "[Risk](risk.md#circuit-breakers).",
     ),
 )
 

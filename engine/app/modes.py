@@ -137,6 +137,7 @@ def make_pipeline(spec: RunSpec, namespace: UUID) -> Pipeline:
             limits=spec.risk.limits,
             deadlines=spec.risk.deadlines,
             entry_rules=spec.risk.entry_rules,
+            account=spec.risk.account,
             exit_style=spec.exit_style,
             prints_from=spec.prints_from,
         )

@@ -11,11 +11,22 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from engine.app.contradictions import refuse_contradictions
+from engine.app.gate_sections import (
+    AccountSection,
+    BreakersSection,
+    GroupSection,
+    HealthSection,
+    MarketDataSection,
+    MessagesSection,
+    NotOfferedSection,
+    groups_of,
+)
 from engine.core.errors import BadInput
 from engine.core.execution.settings import Deadlines
 from engine.core.pipeline.entries import EntryRules, OrderPolicy
 from engine.core.risk.limits import Limits
-from engine.core.values import SECOND_NS
+from engine.core.values import SECOND_NS, AccountTerms
 
 Fraction = Annotated[Decimal, Field(gt=0, le=1)]
 Amount = Annotated[Decimal, Field(gt=0)]
@@ -27,6 +38,9 @@ Seconds = Annotated[int, Field(ge=1, le=86_400)]
 _LIMITS: Final = Limits()
 _DEADLINES: Final = Deadlines()
 _ENTRIES: Final = EntryRules()
+#: Shipped risk files that `--risk` knows by name.
+PROFILES: Final = ("default", "conservative")
+_PROFILES_PLACE: Final = Path(__file__).parent / "profiles"
 _DEFAULT_PLACES: Final = (
     Path(__file__).parent / "defaults" / "risk.yaml",
     Path(__file__).parents[2] / "risk.yaml",
@@ -60,6 +74,9 @@ class OrdersSection(_Section):
     max_open_entries_per_instrument: Count = _LIMITS.max_open_entries_per_instrument
     duplicate_window_s: Annotated[int, Field(ge=0, le=86_400)] = _LIMITS.duplicate_window_ns // SECOND_NS
     max_entries_per_session: Count = _LIMITS.max_entries_per_session
+    collar_window: Fraction = _LIMITS.collar_window
+    collar_window_s: Seconds = _LIMITS.collar_window_ns // SECOND_NS
+    stop_ticks_min: Count = _LIMITS.stop_ticks_min
 
 
 class ExposureSection(_Section):
@@ -67,6 +84,7 @@ class ExposureSection(_Section):
 
     max_position_fraction: Fraction = _LIMITS.max_position_fraction
     max_gross_fraction: Annotated[Decimal, Field(gt=0, le=4)] = _LIMITS.max_gross_exposure_fraction
+    groups: dict[str, GroupSection] = {}
 
 
 class InstrumentsSection(_Section):
@@ -107,6 +125,12 @@ class RiskFile(_Section):
     exposure: ExposureSection = ExposureSection()
     instruments: InstrumentsSection = InstrumentsSection()
     session: SessionSection = SessionSection()
+    account: AccountSection = AccountSection()
+    market_data: MarketDataSection = MarketDataSection()
+    messages: MessagesSection = MessagesSection()
+    health: HealthSection = HealthSection()
+    breakers: BreakersSection = BreakersSection()
+    not_offered: NotOfferedSection = NotOfferedSection()
     deadlines: DeadlinesSection = DeadlinesSection()
 
     def limits(self) -> Limits:
@@ -132,6 +156,15 @@ class RiskFile(_Section):
             blocked_symbols=self.instruments.blocked,
             extended_hours_entries=self.session.extended_hours_entries,
             next_open_entries=self.session.next_open_entries,
+            collar_window=orders.collar_window,
+            collar_window_ns=orders.collar_window_s * SECOND_NS,
+            stop_ticks_min=orders.stop_ticks_min,
+            groups=groups_of(self.exposure.groups),
+            market_data=self.market_data.limits(),
+            messages=self.messages.limits(),
+            health=self.health.limits(),
+            breakers=self.breakers.limits(),
+            refused_without=self.not_offered.refused(),
         )
 
     def entry_rules(self) -> EntryRules:
@@ -167,6 +200,7 @@ class RiskSettings:
     limits: Limits
     deadlines: Deadlines
     entry_rules: EntryRules
+    account: AccountTerms
     path: Path
     #: SHA-256 of the file's bytes, hexadecimal.
     sha256: str
@@ -179,9 +213,12 @@ class RiskSettings:
 def load_risk(path: Path | None = None) -> RiskSettings:
     """Return the settings of a `risk.yaml`: the named one, else the working folder's, else the shipped one.
 
-    Raises BadInput for a file that cannot be read, is not YAML, or holds an unknown key or a value out of range.
+    A plain name out of `PROFILES` is that shipped profile; a file of the same name is reached as `./NAME`.
+
+    Raises BadInput for a file that cannot be read, is not YAML, holds an unknown key or a value out of range, or
+    contradicts itself.
     """
-    chosen = path or _default_path()
+    chosen = _default_path() if path is None else _profile(path) or path
     try:
         content = chosen.read_bytes()
     except OSError as error:
@@ -201,6 +238,7 @@ def parse_risk(content: bytes, path: Path) -> RiskSettings:
         limits=parsed.limits(),
         deadlines=parsed.waiting(),
         entry_rules=parsed.entry_rules(),
+        account=parsed.account.terms(),
         path=path,
         sha256=hashlib.sha256(content).hexdigest(),
         keys=tuple(_dotted(parsed)),
@@ -212,13 +250,26 @@ def _dotted(section: BaseModel, prefix: str = "") -> Iterator[tuple[str, object]
     for name, value in section:
         if isinstance(value, BaseModel):
             yield from _dotted(value, f"{prefix}{name}.")
+        elif isinstance(value, dict):
+            # Named parts, such as groups of symbols: as the file would say them.
+            yield f"{prefix}{name}", {each: part.model_dump() for each, part in value.items()}
         else:
             yield f"{prefix}{name}", value
 
 
 def _default_path() -> Path:
     here = Path("risk.yaml")
-    return here if here.exists() else next((place for place in _DEFAULT_PLACES if place.exists()), here)
+    return here if here.exists() else _shipped()
+
+
+def _shipped() -> Path:
+    return next((place for place in _DEFAULT_PLACES if place.exists()), Path("risk.yaml"))
+
+
+def _profile(path: Path) -> Path | None:
+    if str(path) == "default":
+        return _shipped()
+    return _PROFILES_PLACE / f"{path}.yaml" if str(path) in PROFILES else None
 
 
 def _parse(content: bytes, path: Path) -> RiskFile:
@@ -231,9 +282,11 @@ def _parse(content: bytes, path: Path) -> RiskFile:
         place = f", line {mark.line + 1}" if mark is not None else ""
         raise BadInput(f"The risk file {path}{place} is not valid YAML: correct its indentation or quotes.") from error
     try:
-        return RiskFile.model_validate(document or {})
+        parsed = RiskFile.model_validate(document or {})
     except ValidationError as error:
         raise BadInput(_sentence(error, path)) from error
+    refuse_contradictions(parsed, content, path)
+    return parsed
 
 
 def _sentence(error: ValidationError, path: Path) -> str:

@@ -41,6 +41,14 @@ def check(risk: RiskOption = None, as_json: JsonOption = False) -> None:
 def _text(key: str, value: object) -> str:
     if isinstance(value, frozenset):
         return ", ".join(sorted(value)) or ("every symbol" if key == "instruments.allowed" else "none")
+    if isinstance(value, dict):
+        return (
+            "\n".join(
+                f"{name}: {', '.join(sorted(part['symbols']))} up to {part['max_fraction']}"
+                for name, part in value.items()
+            )
+            or "none"
+        )
     if isinstance(value, bool):
         return "true" if value else "false"
     return "null" if value is None else str(value)

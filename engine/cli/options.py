@@ -35,7 +35,11 @@ NewDatabaseOption = Annotated[
     typer.Option("--db", help="The SQLite file, made on first use. Default: $RATCHET_DB, else ./ratchet.sqlite."),
 ]
 RiskOption = Annotated[
-    Path | None, typer.Option("--risk", help="The risk file. Default: ./risk.yaml, else the shipped one.")
+    Path | None,
+    typer.Option(
+        "--risk",
+        help="The risk file, or the shipped one by name: default, conservative. Default: ./risk.yaml, else default.",
+    ),
 ]
 SymbolsOption = Annotated[
     list[str] | None,

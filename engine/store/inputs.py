@@ -19,9 +19,12 @@ from engine.core.messages import (
     Bar,
     BarClosed,
     Event,
+    HealthReported,
     InputsRefused,
+    InstrumentStatus,
     Quote,
     QuoteBar,
+    QuoteConsulted,
     Step,
     Tick,
     TimeAdvanced,
@@ -33,7 +36,7 @@ from engine.store.layouts import BARS, LAYOUTS, PLAIN_BAR_WIDTH
 from engine.store.rows import Row
 
 #: Inputs that are journaled only when their step holds something: they change nothing durable otherwise.
-_PASSING: Final = frozenset({Tick, Quote, TimeAdvanced})
+_PASSING: Final = frozenset({Tick, Quote, TimeAdvanced, InstrumentStatus, HealthReported})
 
 _MARKET_NUMBERS: Final = frozenset({"price", "size", "bid", "ask", "bid_size", "ask_size"})
 
@@ -199,3 +202,24 @@ def read_refusals(connection: sqlite.Connection, account: AccountRow) -> dict[in
         step = step_id - account.id_offset
         refused[step] = (*refused.get(step, ()), fact)
     return refused
+
+
+def read_consulted_quotes(connection: sqlite.Connection, account: AccountRow) -> dict[int, tuple[QuoteConsulted, ...]]:
+    """Return the quotes that decisions looked at, by the number of the step that did."""
+    found: dict[int, tuple[QuoteConsulted, ...]] = {}
+    cursor = connection.execute(
+        "SELECT step_id, instrument_id, bid, ask, venue_ts_ns, received_ts_ns FROM decision_quotes "
+        "WHERE account_id = ? ORDER BY id",
+        (account.account_id,),
+    )
+    for step_id, instrument_id, bid, ask, venue_ts_ns, received_ts_ns in cursor:
+        fact = QuoteConsulted(
+            instrument_id=InstrumentId(instrument_id),
+            bid=bid,
+            ask=ask,
+            venue_ts_ns=venue_ts_ns,
+            received_ts_ns=received_ts_ns,
+        )
+        step = step_id - account.id_offset
+        found[step] = (*found.get(step, ()), fact)
+    return found

@@ -39,6 +39,9 @@ TRADE_FEES: Final = 19
 SUSPENSE: Final = 20
 SYMBOL_CHANGES: Final = 21
 GOOD_FAITH_VIOLATIONS: Final = 22
+BREAKER_EVENTS: Final = 23
+INSTRUMENT_STATUSES: Final = 24
+DECISION_QUOTES: Final = 25
 
 #: How much of a bar's row is kept where the rest is as `_PLAIN_TAIL` says: a bar from a file, alone in its step.
 PLAIN_BAR_WIDTH: Final = 10
@@ -167,6 +170,18 @@ LAYOUTS: Final[tuple[Layout, ...]] = (
             *("paid_ts_ns", "ts_ns"),
         ),
     ),
+    Layout(
+        "breaker_events",
+        (
+            *("step_id", "breaker", "strategy_id", "instrument_id", "from_state", "to_state", "trigger", "value"),
+            *("limit_value", "reason", "source", "ts_ns"),
+        ),
+    ),
+    Layout(
+        "instrument_statuses",
+        ("step_id", "instrument_id", "halted", "reason", "lower_price_e10", "upper_price_e10", "ts_ns"),
+    ),
+    Layout("decision_quotes", ("step_id", "instrument_id", "bid", "ask", "venue_ts_ns", "received_ts_ns")),
 )
 
 #: Left out of the hash: each change follows from a hashed trade, and the table keeps only the last one.

@@ -19,7 +19,7 @@ from engine.core.messages import EMPTY_STEP, Event, Step, TimeAdvanced
 from engine.core.pipeline import Pipeline
 from engine.store.accounts import AccountRow
 from engine.store.connection import open_writer, sqlite
-from engine.store.inputs import is_journaled, read_inputs, read_refusals
+from engine.store.inputs import is_journaled, read_consulted_quotes, read_inputs, read_refusals
 from engine.store.layouts import LAYOUTS
 from engine.store.migrate import upgrade
 from engine.store.schema import METADATA
@@ -79,8 +79,10 @@ def repeated_steps(
 ) -> Iterator[tuple[int, Event, Step, bytes]]:
     """Step a fresh pipeline through an account's journal; yield number, input, outcome and the stored hash."""
     refusals = read_refusals(connection, account)
+    quotes = read_consulted_quotes(connection, account)
     for number, event, bars, stored in read_inputs(connection, account.account_id):
-        yield number, event, pipeline.restore(event, bars, refusals.get(number, ())), stored
+        step = pipeline.restore(event, bars, refusals.get(number, ()), quotes=quotes.get(number, ()))
+        yield number, event, step, stored
 
 
 def replay(

@@ -17,7 +17,10 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from engine.store import book_tables  # noqa: F401 - their tables join the metadata
+from engine.store import (
+    book_tables,  # noqa: F401 - their tables join the metadata
+    guard_tables,
+)
 from engine.store.columns import BYTES, TEXT, computed, flag, moment, money, price, quantity, real, text, whole
 from engine.store.tables import METADATA as _METADATA
 from engine.store.tables import TRIGGER
@@ -466,3 +469,9 @@ trading_states = _table(
     _instrument_exists(),
     _strategy_exists(),
 )
+
+# --- what the gate watches: in a file of its own ------------------------------------------------------------------
+
+breaker_events = guard_tables.breaker_events
+instrument_statuses = guard_tables.instrument_statuses
+decision_quotes = guard_tables.decision_quotes

@@ -28,6 +28,9 @@ APPEND_ONLY: Final = (
     "suspense",
     "symbol_changes",
     "good_faith_violations",
+    "breaker_events",
+    "instrument_statuses",
+    "decision_quotes",
 )
 #: Tables whose rows are never removed and of which only these columns change.
 STATE_COLUMNS: Final[dict[str, tuple[str, ...]]] = {

@@ -20,6 +20,7 @@ from engine.core.messages import (
     SuspenseKind,
     TradingState,
 )
+from engine.core.risk.breakers import Breaker, BreakerState, BreakerTrigger
 from engine.core.values import AssetClass, Leg, OrderType, SessionKind, Side, TimeInForce
 
 
@@ -88,4 +89,7 @@ VOCABULARY: Final[dict[str, tuple[str, ...]]] = {
     "cash_movement_kinds": _values(CashMovementKind),
     "adjustment_kinds": _values(AdjustmentKind),
     "suspense_kinds": _values(SuspenseKind),
+    "breaker_kinds": _values(Breaker),
+    "breaker_states": _values(BreakerState),
+    "breaker_triggers": _values(BreakerTrigger),
 }

@@ -13,12 +13,14 @@ from engine.core.messages import (
     Bar,
     BracketOpened,
     BracketTransitioned,
+    BreakerChanged,
     CashMoved,
     CheckResult,
     DecisionMade,
     Event,
     GapMarked,
     InputsRefused,
+    InstrumentStatusChanged,
     OrderCreated,
     OrderTransitioned,
     SignalEmitted,
@@ -31,6 +33,7 @@ from engine.core.values import Instrument, InstrumentId
 
 _Line = tuple[int, str, dict[str, Any]]
 _DEBUG, _INFO, _WARNING, _ERROR = logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR
+_CRITICAL: Final = logging.CRITICAL
 
 #: Where an order or a bracket ended badly, or nobody knows how it stands.
 _TROUBLED_ORDER_STATES: Final = frozenset({"REJECTED", "UNKNOWN"})
@@ -81,6 +84,8 @@ class StepLogger:
             TradeBooked: (_WARNING, self._trade),
             CashMoved: (_INFO, self._cash),
             TradingStateChanged: (_ERROR, self._trading_state),
+            BreakerChanged: (_CRITICAL, self._breaker),
+            InstrumentStatusChanged: (_WARNING, self._instrument_status),
         }
 
     def __call__(self, event: Event, step: Step) -> None:
@@ -263,6 +268,28 @@ class StepLogger:
             source=fact.source,
         )
         return _STATE_LEVELS[fact.to_state], "trading_state_changed", fields
+
+    def _breaker(self, fact: BreakerChanged) -> _Line:
+        subject: dict[str, Any] = {} if fact.strategy_id is None else {"strategy_name": fact.strategy_id}
+        if fact.instrument_id is not None:
+            subject |= self._instrument(fact.instrument_id)
+        fields = self._fields(
+            fact.ts_ns, subject, breaker=fact.breaker, value=fact.value, limit=fact.limit, reason=fact.reason
+        )
+        if fact.to_state == "TRIPPED":
+            return _CRITICAL, "breaker_tripped", fields
+        return _INFO, "breaker_armed", fields | {"source": fact.source}
+
+    def _instrument_status(self, fact: InstrumentStatusChanged) -> _Line:
+        fields = self._fields(
+            fact.ts_ns,
+            self._instrument(fact.instrument_id),
+            halted=fact.halted,
+            reason=fact.reason,
+            lower_price=fact.lower_price,
+            upper_price=fact.upper_price,
+        )
+        return (_WARNING if fact.halted else _INFO), "instrument_status_changed", fields
 
 
 _STATE_LEVELS: Final = {

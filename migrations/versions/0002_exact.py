@@ -16,8 +16,14 @@ WORDS: dict[str, str] = {
     "cash_movement_kinds": "cash_in_lieu",
     "adjustment_kinds": "cash_in_lieu suspense",
     "suspense_kinds": "oversold unmatched",
-    "input_kinds": ("CashCorrected PositionCorrected LotsChosen ShareSplit DividendDeclared SymbolRenamed"),
     "bracket_triggers": "target_reached target_decided stop_moved part_wanted swap_failed swap_goes_on",
+    "input_kinds": (
+        "CashCorrected PositionCorrected LotsChosen ShareSplit DividendDeclared SymbolRenamed "
+        "InstrumentStatus HealthReported"
+    ),
+    "breaker_kinds": "daily_loss drawdown consecutive_losses error_rate repeated_executions",
+    "breaker_states": "ARMED TRIPPED",
+    "breaker_triggers": "limit_reached reset session_began",
 }
 
 
@@ -31,6 +37,10 @@ def moment(name: str, twin: str, null: str = " NOT NULL") -> str:
 
 def amount(name: str, null: str = " NOT NULL") -> str:
     return f"{name}_e8 INTEGER{null}, {name} REAL GENERATED ALWAYS AS ({name}_e8 / 100000000.0) VIRTUAL"
+
+
+def price(name: str, null: str = " NOT NULL") -> str:
+    return f"{name}_e10 INTEGER{null}, {name} REAL GENERATED ALWAYS AS ({name}_e10 / 10000000000.0) VIRTUAL"
 
 
 def key(table: str) -> str:
@@ -123,10 +133,32 @@ TABLES: dict[str, str] = {
         )
     }
     """,
+    "breaker_events": f"""
+        {_OWN}, breaker TEXT NOT NULL,
+        strategy_id TEXT, instrument_id INTEGER, from_state TEXT NOT NULL, to_state TEXT NOT NULL,
+        trigger TEXT NOT NULL, value TEXT NOT NULL, limit_value TEXT NOT NULL, reason TEXT NOT NULL,
+        source TEXT NOT NULL, {moment("ts_ns", "timestamp")},
+        {key("breaker_events")},
+        {exists("breaker_events", _INSTRUMENT, _STRATEGY, _STEP, "breaker breaker_kinds name")},
+        {exists("breaker_events", "from_state breaker_states name", "to_state breaker_states name")},
+        {exists("breaker_events", "trigger breaker_triggers name")}
+    """,
+    "instrument_statuses": f"""
+        {_OWN}, instrument_id INTEGER NOT NULL,
+        halted INTEGER NOT NULL, reason TEXT NOT NULL, {price("lower_price", "")}, {price("upper_price", "")},
+        {moment("ts_ns", "timestamp")},
+        {key("instrument_statuses")}, {exists("instrument_statuses", _INSTRUMENT, _STEP)}
+    """,
+    "decision_quotes": f"""
+        {_OWN}, instrument_id INTEGER NOT NULL,
+        bid REAL NOT NULL, ask REAL NOT NULL, {moment("venue_ts_ns", "venue_timestamp")},
+        {moment("received_ts_ns", "timestamp")},
+        {key("decision_quotes")}, {exists("decision_quotes", _INSTRUMENT, _STEP)}
+    """,
 }
 
 #: New tables of words.
-VOCABULARIES: tuple[str, ...] = ("suspense_kinds",)
+VOCABULARIES: tuple[str, ...] = ("suspense_kinds", "breaker_kinds", "breaker_states", "breaker_triggers")
 
 #: What keeps the symbols of instruments in step with their changes.
 NEW_SYMBOL = (
@@ -145,6 +177,9 @@ APPEND_ONLY: tuple[str, ...] = (
     "suspense",
     "symbol_changes",
     "good_faith_violations",
+    "breaker_events",
+    "instrument_statuses",
+    "decision_quotes",
 )
 
 

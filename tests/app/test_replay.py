@@ -260,7 +260,7 @@ def test_a_run_that_kept_no_risk_file_needs_it_named(database: Path, tmp_path: P
         replay_database(database, account="1")
     assert replay_database(database, risk=SHIPPED_RISK).is_same
     other = tmp_path / "other.yaml"
-    other.write_text("daily_loss_cap: 0.5\n")
+    other.write_text("daily_loss_cap: 0.2\n")
     with pytest.raises(BadInput, match="is not the one of account backtest-1"):
         replay_database(database, account="1", risk=other)
 

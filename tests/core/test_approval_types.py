@@ -13,8 +13,8 @@ import engine
 PROGRAM = """
 from engine.core.execution.stage import ExecutionStage
 from engine.core.messages import Approved, Draft, OrderRequest
-from engine.core.risk.checks import Situation
 from engine.core.risk.gate import RiskGate
+from engine.core.risk.situation import Situation
 
 
 def through_the_gate(stage: ExecutionStage, gate: RiskGate, situation: Situation, draft: Draft) -> None:

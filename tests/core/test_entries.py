@@ -206,6 +206,8 @@ def test_a_scale_in_makes_no_further_position() -> None:
     scenario.bar(2)
     assert scenario.made(DecisionMade)[-1].approved
     scenario.fill(scenario.submitted()[-1], "100.00")
+    for order in scenario.submitted():
+        scenario.ack(order)
     scenario.bar(4)
     assert scenario.made(DecisionMade)[-1].approved
 

@@ -1,98 +1,48 @@
-"""Each check of the gate at its bound, on both sides; and sizing against fractions."""
+"""Each check of the gate at its bound, on both sides."""
 
-import math
-from dataclasses import fields, replace
-from decimal import Decimal, localcontext
-from fractions import Fraction
+from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.core.messages import Approved, CheckResult, DecisionMade, Draft, OrderRequest, TradingState
-from engine.core.risk.checks import CHECKS, Situation
+from engine.core.messages import Draft, OrderRequest, TradingState
+from engine.core.risk.checks import CHECKS
 from engine.core.risk.gate import RiskGate
-from engine.core.risk.limits import Limits
+from engine.core.risk.limits import Limits, MessageLimits
+from engine.core.risk.sources import ROBINHOOD
 from engine.core.values import (
+    MINUTE_NS,
     SECOND_NS,
+    AccountKind,
     InstrumentId,
     Leg,
     OrderType,
-    Session,
     Side,
     StrategyId,
-    TimeInForce,
-    instrument_from_symbol,
 )
-
-SPY = instrument_from_symbol("SPY", 1)
-BTC = instrument_from_symbol("BTC-USD", 2)
-NUMBERS = [1, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 14, 17, 19, 23]
-NAN = Decimal("NaN")
-
-ENTRY = OrderRequest(
-    strategy_id=StrategyId("owner"),
-    instrument_id=InstrumentId(1),
-    symbol="SPY",
-    leg=Leg.ENTRY,
-    side=Side.BUY,
-    order_type=OrderType.MARKET,
-    quantity=Decimal(100),
-    limit_price=None,
-    stop_price=None,
-    time_in_force=TimeInForce.DAY,
-    reference_price=Decimal(100),
-    stop_distance=Decimal("1.5"),
-    target_distance=Decimal(3),
-)
-LIMIT = replace(ENTRY, order_type=OrderType.LIMIT, limit_price=Decimal("99.50"))
-STOP = replace(
+from engine.testing.gate import (
+    CALM,
     ENTRY,
-    leg=Leg.STOP,
-    side=Side.SELL,
-    order_type=OrderType.STOP,
-    stop_price=Decimal("98.50"),
-    stop_distance=None,
-    target_distance=None,
-    bracket_id=1,
-    pair=1,
+    EXIT,
+    LEAVING,
+    LIMIT,
+    LIMITS,
+    NOW,
+    SPY,
+    STOP,
+    check,
+    decide,
+    group,
+    health,
+    messages,
+    quote,
+    status,
 )
-EXIT = replace(STOP, leg=Leg.EXIT, order_type=OrderType.MARKET, stop_price=None, pair=0)
 
-CALM = Situation(
-    request=ENTRY,
-    instrument=SPY,
-    trading_state=TradingState.ACTIVE,
-    session=Session(date="2024-03-26", open_ts_ns=0, close_ts_ns=10**18),
-    equity=Decimal(100_000),
-    cash=Decimal(100_000),
-    reserved=Decimal(0),
-    session_start_equity=Decimal(100_000),
-    position=Decimal(0),
-    instrument_exposure=Decimal(0),
-    gross_exposure=Decimal(0),
-    open_brackets=0,
-    open_entries=0,
-    open_orders=0,
-    exits_with=Decimal(0),
-    entries_this_session=0,
-    since_same_ns=None,
-)
-LEAVING = replace(CALM, request=EXIT, position=Decimal(100), exits_with=Decimal(100))
-LIMITS = Limits()
-
-
-def decide(situation: Situation, limits: Limits = LIMITS) -> tuple[Approved[OrderRequest] | None, DecisionMade]:
-    draft = Draft(1)
-    approved = RiskGate(limits).decide(situation, draft)
-    (decision,) = draft.facts
-    assert isinstance(decision, DecisionMade)
-    return approved, decision
-
-
-def check(number: int, situation: Situation, limits: Limits = LIMITS) -> CheckResult:
-    (result,) = (result for result in decide(situation, limits)[1].checks if result.number == number)
-    return result
+NUMBERS = list(range(1, 28))
+NAN = Decimal("NaN")
 
 
 def test_a_calm_entry_and_a_calm_exit_pass_every_check() -> None:
@@ -119,6 +69,11 @@ def limit(price: str | None) -> dict[str, object]:
 ONLY_SPY = Limits(allowed_symbols=frozenset({"SPY"}))
 NOT_GME = Limits(blocked_symbols=frozenset({"GME"}))
 EXTENDED = Limits(extended_hours_entries=True)
+NEXT_OPEN = Limits(next_open_entries=True)
+FEW = Limits(messages=MessageLimits(per_second=20, per_minute=30, per_session=40, reserve=10))
+
+
+CASH = {"account_kind": AccountKind.CASH}
 SMALL = Limits(max_order_quantity=D(100), max_order_notional=D(10_000))
 
 #: Number, what passes, what is refused just beyond it, limits, reason.
@@ -127,6 +82,13 @@ BOUNDS: list[tuple[int, dict[str, object], dict[str, object], Limits, str]] = [
     (1, {}, {"trading_state": TradingState.REDUCING}, LIMITS, "reducing_only"),
     (3, {}, {"instrument": replace(SPY, symbol="QQQ")}, ONLY_SPY, "instrument_not_allowed"),
     (3, {}, {"instrument": replace(SPY, symbol="GME")}, NOT_GME, "instrument_not_allowed"),
+    (2, health(), health(authorised=False), LIMITS, "not_authorised"),
+    (2, health(), health(lease_held=False), LIMITS, "lease_lost"),
+    (2, health(), health(authorised=None), LIMITS, "missing_input"),
+    (3, status(), status(halted=True), LIMITS, "halt"),
+    (3, status(upper="100"), status(upper="99.99"), LIMITS, "outside_price_band"),
+    (3, status(lower="100"), status(lower="100.01"), LIMITS, "outside_price_band"),
+    (3, status(lower="99"), status(lower="NaN"), LIMITS, "missing_input"),
     (4, {}, {"session": None}, LIMITS, "outside_session"),
     (4, {"session": None, **limit("99.50")}, {"session": None}, EXTENDED, "outside_session"),
     (5, {}, entry(side=Side.SELL), LIMITS, "wrong_side"),
@@ -147,14 +109,34 @@ BOUNDS: list[tuple[int, dict[str, object], dict[str, object], Limits, str]] = [
     (8, entry(quantity=D(100)), entry(quantity=D(101)), SMALL, "order_notional"),
     (9, limit("95"), limit("94.99"), LIMITS, "collar"),
     (9, limit("105"), limit("105.01"), LIMITS, "collar"),
+    (9, {"window_price": D("90.91")}, {"window_price": D("90.90")}, LIMITS, "window_collar"),
+    (9, {"window_price": D("111.11")}, {"window_price": D("111.12")}, LIMITS, "window_collar"),
+    (9, {"window_price": D(100)}, {"window_price": D(0)}, LIMITS, "missing_input"),
+    (10, {"previous_close": D(125)}, {"previous_close": D("125.01")}, LIMITS, "price_jump"),
+    (10, {"previous_close": D(100)}, {"previous_close": D(0)}, LIMITS, "missing_input"),
+    (10, quote(age_ns=5 * SECOND_NS), quote(age_ns=5 * SECOND_NS + 1), LIMITS, "stale_quote"),
+    (10, quote(venue_age_ns=5 * SECOND_NS), quote(venue_age_ns=5 * SECOND_NS + 1), LIMITS, "stale_quote"),
+    (10, quote(99.99, 100.0), quote(100.0, 100.0), LIMITS, "locked_quote"),
+    (10, quote(99.99, 100.0), quote(100.01, 100.0), LIMITS, "crossed_quote"),
+    (10, quote(99.5, 100.5), quote(99.49, 100.5), LIMITS, "wide_spread"),
+    (10, quote(119.99, 120.01), quote(120.0, 120.02), LIMITS, "price_jump"),
+    (10, quote(), quote(bid=float("nan")), LIMITS, "missing_input"),
+    (10, health() | quote(), health(), LIMITS, "missing_input"),
     (11, {"cash": D(10_000)}, {"cash": D("9999.99")}, LIMITS, "buying_power"),
     (11, {"reserved": D(90_000)}, {"reserved": D("90000.01")}, LIMITS, "buying_power"),
     (12, {"open_brackets": 4}, {"open_brackets": 5}, LIMITS, "max_positions"),
     (12, {"instrument_exposure": D(15_000)}, {"instrument_exposure": D("15000.01")}, LIMITS, "concentration"),
+    (12, group(20_000), group(20_001), LIMITS, "group_exposure"),
     (13, {"gross_exposure": D(90_000)}, {"gross_exposure": D("90000.01")}, LIMITS, "gross_exposure"),
     (13, {"reserved": D(90_000)}, {"reserved": D("90000.01")}, LIMITS, "gross_exposure"),
     (14, {}, {"open_entries": 1}, LIMITS, "open_entries"),
     (14, {"open_orders": 99}, {"open_orders": 100}, LIMITS, "open_orders"),
+    (15, messages(second=9), messages(second=10), FEW, "messages_per_second"),
+    (15, messages(minute=19), messages(minute=20), FEW, "messages_per_minute"),
+    (15, messages(session=29), messages(session=30), FEW, "messages_per_session"),
+    (16, {"repeated_entries": 9}, {"repeated_entries": 10}, LIMITS, "repeated_executions"),
+    (16, {"tripped": ("drawdown",)}, {"tripped": ("repeated_executions",)}, LIMITS, "repeated_executions"),
+    (18, {}, {"crossing_orders": 1}, LIMITS, "self_trade"),
     (17, {"since_same_ns": 60 * SECOND_NS}, {"since_same_ns": 60 * SECOND_NS - 1}, LIMITS, "duplicate_order"),
     (
         19,
@@ -163,6 +145,45 @@ BOUNDS: list[tuple[int, dict[str, object], dict[str, object], Limits, str]] = [
         LIMITS,
         "exits_exceed_position",
     ),
+    (
+        20,
+        {"request": EXIT, "bracket_exits_with": D(7), "bracket_entered": D(7)},
+        {"request": EXIT, "bracket_exits_with": D(7), "bracket_entered": D(6)},
+        LIMITS,
+        "exceeds_parent",
+    ),
+    (21, entry(stop_distance=D("0.01")), entry(stop_distance=D("0.0099")), LIMITS, "stop_too_near"),
+    (21, entry(stop_distance=D("99.99")), entry(stop_distance=D(100)), LIMITS, "stop_below_zero"),
+    (21, entry(quantity=D(1)), entry(quantity=D("1.5")), LIMITS, "not_whole"),
+    (21, {"session": None}, {"session": None, "venue": ROBINHOOD}, LIMITS, "stop_not_taken_now"),
+    (21, {}, entry(stop_distance=None), LIMITS, "missing_input"),
+    (22, {}, {"unknown_orders": 1}, LIMITS, "unknown_order"),
+    (22, health(drifted=(InstrumentId(2),)), health(drifted=(InstrumentId(1),)), LIMITS, "drift"),
+    (
+        22,
+        health(reconciled_ts_ns=NOW - MINUTE_NS),
+        health(reconciled_ts_ns=NOW - MINUTE_NS - 1),
+        LIMITS,
+        "not_reconciled",
+    ),
+    (22, health(), health(reconciled_ts_ns=None), LIMITS, "missing_input"),
+    (23, {}, {"tripped": ("drawdown",)}, LIMITS, "breaker_tripped"),
+    (24, CASH | {"settled_cash": D(10_000)}, CASH | {"settled_cash": D("9999.99")}, LIMITS, "unsettled_cash"),
+    (24, CASH | {"reserved": D(90_000)}, CASH | {"reserved": D("90000.01")}, LIMITS, "unsettled_cash"),
+    (25, health(clock_offset_ns=-SECOND_NS // 2), health(clock_offset_ns=-SECOND_NS // 2 - 1), LIMITS, "clock_offset"),
+    (25, health(clock_offset_ns=SECOND_NS // 2), health(clock_offset_ns=SECOND_NS // 2 + 1), LIMITS, "clock_offset"),
+    (25, health(), health(clock_offset_ns=None), LIMITS, "missing_input"),
+    (
+        26,
+        health(token_expires_ts_ns=NOW + 30 * MINUTE_NS),
+        health(token_expires_ts_ns=NOW + 30 * MINUTE_NS - 1),
+        LIMITS,
+        "login_expires",
+    ),
+    (26, health(), health(token_expires_ts_ns=None), LIMITS, "missing_input"),
+    (27, health(storage_free_bytes=2**30), health(storage_free_bytes=2**30 - 1), LIMITS, "storage_full"),
+    (27, health(), health(storage_writable=False), LIMITS, "storage_not_writable"),
+    (27, health(), health(storage_free_bytes=None), LIMITS, "missing_input"),
     (23, {"entries_this_session": 199}, {"entries_this_session": 200}, LIMITS, "entries_per_session"),
     (23, {"equity": D("97000.01")}, {"equity": D(97_000)}, LIMITS, "daily_loss_cap"),
 ]
@@ -213,6 +234,16 @@ def test_what_holds_up_entries_never_holds_up_an_exit() -> None:
         open_orders=10**6,
         entries_this_session=10**6,
         since_same_ns=0,
+        tripped=("drawdown", "repeated_executions"),
+        unknown_orders=3,
+        crossing_orders=3,
+        repeated_entries=10**6,
+        settled_cash=Decimal(-5),
+        account_kind=AccountKind.CASH,
+        **messages(10**6, 10**6, 10**6),
+        **status(halted=True),
+        **quote(bid=float("nan")),
+        **health(authorised=False, drifted=(InstrumentId(1),), storage_writable=False),
     )
     strictest = Limits(
         max_order_quantity=Decimal(1),
@@ -282,95 +313,21 @@ def test_a_decision_lists_every_check_once_and_says_why(
 
 def test_the_same_entry_is_remembered_and_a_different_one_is_not_it() -> None:
     gate, draft = RiskGate(LIMITS), Draft(1_000)
-    assert gate.since_same_ns(ENTRY, 1_000) is None
+    assert gate.throttles.since_same_ns(ENTRY, 1_000) is None
     assert gate.decide(CALM, draft) is not None
-    assert gate.since_same_ns(ENTRY, 1_500) == 500
+    assert gate.throttles.since_same_ns(ENTRY, 1_500) == 500
     for other in (
         replace(ENTRY, quantity=Decimal(99)),
         replace(ENTRY, instrument_id=InstrumentId(2)),
         replace(ENTRY, strategy_id=StrategyId("other")),
         LIMIT,
     ):
-        assert gate.since_same_ns(other, 1_500) is None
+        assert gate.throttles.since_same_ns(other, 1_500) is None
 
 
 def test_a_refused_entry_and_an_exit_are_not_remembered() -> None:
     gate, draft = RiskGate(LIMITS), Draft(1_000)
     assert gate.decide(replace(CALM, trading_state=TradingState.HALTED), draft) is None
     assert gate.decide(LEAVING, draft) is not None
-    assert gate.since_same_ns(ENTRY, 1_500) is None
-    assert gate.since_same_ns(EXIT, 1_500) is None
-
-
-# --- sizing --------------------------------------------------------------------------------------------
-
-
-def sized(request: OrderRequest, equity: Decimal, limits: Limits = LIMITS) -> Decimal:
-    instrument = SPY if request.symbol == "SPY" else BTC
-    return RiskGate(limits).size(request, instrument, equity).quantity
-
-
-@given(
-    equity=st.decimals("0.01", 10**9, places=8),
-    price=st.decimals("0.0001", 10**6, places=10),
-    distance=st.floats(1e-9, 1e6),
-    risk=st.decimals("0.0001", 1, places=6),
-    fraction=st.decimals("0.0001", 1, places=6),
-    symbol=st.sampled_from(["SPY", "BTC-USD"]),
-)
-def test_size_is_the_floor_of_the_smaller_of_both(
-    equity: Decimal, price: Decimal, distance: float, risk: Decimal, fraction: Decimal, symbol: str
-) -> None:
-    """floor(min(risk x equity / distance, notional x equity / price) / lot) x lot, in fractions, without rounding."""
-    request = replace(ENTRY, symbol=symbol, reference_price=price, stop_distance=Decimal(repr(distance)))
-    limits = Limits(risk_fraction=risk, max_notional_fraction=fraction)
-    lot = Fraction(SPY.lot if symbol == "SPY" else BTC.lot)
-    by_risk = Fraction(risk) * Fraction(equity) / Fraction(Decimal(repr(distance)))
-    by_notional = Fraction(fraction) * Fraction(equity) / Fraction(price)
-    expected = math.floor(min(by_risk, by_notional) / lot) * lot
-    assert Fraction(sized(request, equity, limits)) == expected
-
-
-def test_a_size_that_is_just_below_a_lot_is_not_rounded_up() -> None:
-    """28 digits, the usual precision, would make 1.00000000 of 0.99999999 and many nines more."""
-    request = replace(ENTRY, symbol="BTC-USD", reference_price=Decimal("3E-9"), stop_distance=Decimal("3E-20"))
-    limits = Limits(risk_fraction=Decimal(1), max_notional_fraction=Decimal(1))
-    equity = Decimal(f"2.{'9' * 31}E-9")
-    assert sized(request, equity, limits) == Decimal("0.99999999")
-
-
-def test_the_precision_that_somebody_else_set_changes_no_size() -> None:
-    request = replace(ENTRY, reference_price=Decimal("33.33"), stop_distance=Decimal("0.0123"))
-    expected = sized(request, Decimal("123456.78"))
-    with localcontext() as context:
-        context.prec = 3
-        assert sized(request, Decimal("123456.78")) == expected
-
-
-@pytest.mark.parametrize(
-    "request_",
-    [
-        replace(ENTRY, stop_distance=None),
-        replace(ENTRY, stop_distance=Decimal(0)),
-        replace(ENTRY, stop_distance=Decimal(-1)),
-        replace(ENTRY, stop_distance=NAN),
-        replace(ENTRY, reference_price=Decimal(0)),
-        replace(ENTRY, reference_price=NAN),
-    ],
-)
-def test_a_missing_input_sizes_to_nothing(request_: OrderRequest) -> None:
-    assert sized(request_, Decimal(100_000)) == 0
-
-
-@pytest.mark.parametrize("equity", ["0", "-1", "NaN"])
-def test_no_equity_sizes_to_nothing(equity: str) -> None:
-    assert sized(ENTRY, Decimal(equity)) == 0
-
-
-def test_exits_are_never_resized() -> None:
-    assert RiskGate(LIMITS).size(EXIT, SPY, Decimal(1)) is EXIT
-
-
-def test_the_situation_has_no_default() -> None:
-    """A field that somebody forgets to fill must not read as harmless."""
-    assert all(field.default is field.default_factory for field in fields(Situation))
+    assert gate.throttles.since_same_ns(ENTRY, 1_500) is None
+    assert gate.throttles.since_same_ns(EXIT, 1_500) is None

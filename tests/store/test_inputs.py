@@ -59,11 +59,14 @@ _by_type = {
     "str | int | None": st.none() | st.text() | _whole,
     "Bar": _bars,
     "StrategyId": st.text(),
-    "Decimal | None": st.none() | _exact,
     "CashMovementKind": st.sampled_from(CashMovementKind),
     "AdjustmentKind": st.sampled_from(AdjustmentKind),
     "tuple[str, ...]": st.lists(st.text(), max_size=3).map(tuple),
     "tuple[tuple[str, Decimal], ...]": st.lists(st.tuples(st.text(), _exact), max_size=3).map(tuple),
+    "bool": st.booleans(),
+    "bool | None": st.none() | st.booleans(),
+    "Decimal | None": st.none() | _exact,
+    "tuple[InstrumentId, ...]": st.lists(_whole).map(tuple),
 }
 
 

@@ -101,6 +101,8 @@ def _insert_any(store: Any, table: str) -> None:
     columns = [column for column in METADATA.tables[table].columns if column.computed is None and column.name != "id"]
     words = {"strategy_id": "'scripted'", "kind": "'split'", "from_state": "'ACTIVE'", "to_state": "'HALTED'"}
     words |= {"suspense": {"kind": "'oversold'"}}.get(table, {})
+    if table == "breaker_events":
+        words |= {"breaker": "'drawdown'", "from_state": "'ARMED'", "to_state": "'TRIPPED'", "trigger": "'reset'"}
     values = ", ".join(words.get(column.name, "1") for column in columns)
     store.rows(f"INSERT INTO {table} ({', '.join(column.name for column in columns)}) VALUES ({values})")
 

@@ -76,6 +76,42 @@ class TimeAdvanced(Happened):
 
 @quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
+class InstrumentStatus(Happened):
+    """Report whether the exchange trades an instrument now, and the prices between which it may trade (LULD)."""
+
+    instrument_id: InstrumentId
+    halted: bool
+    reason: str = ""
+    #: None where the source states no band.
+    lower_price: Decimal | None = None
+    upper_price: Decimal | None = None
+
+
+@quick_init
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthReported(Happened):
+    """Report what surrounds the engine, as the shell measured it. None where nobody has measured.
+
+    Journaled only where it differs from the report before, so a shell may send it as often as it likes.
+    """
+
+    #: Whether this account may trade with these settings, and whether this engine alone may act for it.
+    authorised: bool | None = None
+    lease_held: bool | None = None
+    #: Wall clock less a trusted clock, ns.
+    clock_offset_ns: int | None = None
+    #: Until when the login is good, ns UTC.
+    token_expires_ts_ns: int | None = None
+    storage_writable: bool | None = None
+    storage_free_bytes: int | None = None
+    #: As of when orders and positions were last found equal to the broker's, ns UTC.
+    reconciled_ts_ns: int | None = None
+    #: Where they differ.
+    drifted: tuple[InstrumentId, ...] = ()
+
+
+@quick_init
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AccountFunded(Happened):
     """Report money that came into the account (an opening balance, a deposit) or left it (negative)."""
 
@@ -290,4 +326,4 @@ VenueReport = (
     | OutcomeUnknown
     | ExecutionBusted
 )
-Event = MarketEvent | VenueReport | BookEvent | Pause | Resume | Kill | Flatten
+Event = MarketEvent | VenueReport | BookEvent | InstrumentStatus | HealthReported | Pause | Resume | Kill | Flatten

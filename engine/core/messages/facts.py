@@ -160,6 +160,16 @@ class SignalEmitted:
     signal: Signal
 
 
+class Verdict(StrEnum):
+    """Name what a pre-trade check said."""
+
+    PASSED = "passed"
+    REFUSED = "refused"
+    #: The venue has no source for it; the policy of the risk file decided whether that passes.
+    NOT_OFFERED = "not_offered"
+    DOES_NOT_APPLY = "does_not_apply"
+
+
 @quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckResult:
@@ -174,6 +184,9 @@ class CheckResult:
     limit: Decimal | int | str
     #: Reason code when refused.
     reason: str = ""
+    verdict: Verdict = Verdict.PASSED
+    #: Where what was looked at comes from.
+    source: str = ""
 
 
 @quick_init
@@ -384,6 +397,51 @@ class TradingStateChanged:
     ts_ns: int
 
 
+@quick_init
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreakerChanged:
+    """Say that a circuit breaker has tripped, or was armed again. Both scope fields None means the account."""
+
+    breaker: str
+    strategy_id: StrategyId | None
+    instrument_id: InstrumentId | None
+    from_state: str
+    to_state: str
+    trigger: str
+    #: What was measured and the limit that it reached ("-" where it was armed again).
+    value: Decimal | int | str
+    limit: Decimal | int | str
+    reason: str
+    #: `engine`, `operator:NAME` or `session`.
+    source: str
+    ts_ns: int
+
+
+@quick_init
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstrumentStatusChanged:
+    """Say that the exchange halted an instrument, resumed it, or moved its price band."""
+
+    instrument_id: InstrumentId
+    halted: bool
+    reason: str
+    lower_price: Decimal | None
+    upper_price: Decimal | None
+    ts_ns: int
+
+
+@quick_init
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuoteConsulted:
+    """Keep the quote that a decision of this step looked at: most quotes are not journaled, and a replay needs it."""
+
+    instrument_id: InstrumentId
+    bid: float
+    ask: float
+    venue_ts_ns: int
+    received_ts_ns: int
+
+
 Fact = (
     Bar
     | GapMarked
@@ -406,4 +464,7 @@ Fact = (
     | SuspenseBooked
     | SymbolChanged
     | GoodFaithViolated
+    | BreakerChanged
+    | InstrumentStatusChanged
+    | QuoteConsulted
 )

@@ -22,7 +22,7 @@ EMPTY_STEP: Final = Step((), ())
 class Draft:
     """Collect a step while the stages work on it."""
 
-    __slots__ = ("commands", "facts", "is_kept", "ts_ns")
+    __slots__ = ("commands", "facts", "is_kept", "messages_counted", "ts_ns")
 
     def __init__(self, ts_ns: int) -> None:
         #: The engine's time at this step, ns UTC.
@@ -31,6 +31,8 @@ class Draft:
         self.commands: list[Command] = []
         #: True where the event has to be journaled although nothing else became true.
         self.is_kept = False
+        #: How many of the commands the message throttle has counted.
+        self.messages_counted = 0
 
     def seal(self) -> Step:
         """Return the finished step."""

@@ -6,33 +6,31 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 
 from engine.core.execution.brackets import Bracket
-from engine.core.execution.orders import WorkingOrder
+from engine.core.execution.orders import Execution, WorkingOrder
 from engine.core.execution.stage import ExecutionStage
 from engine.core.execution.wishes import Wish
-from engine.core.ledger import Ledger
+from engine.core.ledger import Booking, Ledger
 from engine.core.messages import (
     Draft,
     HaltWanted,
+    InstrumentStatus,
     OrderRequest,
     Signal,
     SignalEmitted,
     SignalKind,
 )
 from engine.core.pipeline.entries import entry_request
+from engine.core.pipeline.guard import Guard
 from engine.core.pipeline.settings import Market, PipelineSettings, StrategyBinding
-from engine.core.risk.checks import Situation
-from engine.core.risk.gate import RiskGate
-from engine.core.risk.states import Scope, TradingStates, TradingTrigger
+from engine.core.risk.states import Scope, TradingTrigger
 from engine.core.values import (
-    ZERO,
-    Instrument,
     InstrumentId,
     Leg,
-    Session,
     StrategyId,
-    notional,
-    worst_price,
 )
+
+#: Fees of an execution by kind, where the venue tells.
+Fees = tuple[tuple[str, Decimal], ...]
 
 
 class Desk:
@@ -46,23 +44,14 @@ class Desk:
         ledger: Ledger,
         execution: ExecutionStage,
     ) -> None:
-        self.gate = RiskGate(settings.limits)
-        self.trading_states = TradingStates()
+        self.guard = Guard(settings, markets=markets, ledger=ledger, execution=execution)
+        self.gate = self.guard.gate
+        self.trading_states = self.guard.trading_states
         self._entry_rules = settings.entry_rules
         self._markets = markets
         self._ledger = ledger
         self._execution = execution
         self._signals = 0
-        self._session_date = ""
-        self._session_start_equity = ZERO
-        self._entries_this_session = 0
-
-    def start_session(self, session: Session) -> None:
-        """Begin the day of the loss cap, at the first bar of any instrument's new session."""
-        if session.date > self._session_date:
-            self._session_date = session.date
-            self._session_start_equity = self._ledger.equity
-            self._entries_this_session = 0
 
     def take_signals(
         self,
@@ -136,40 +125,15 @@ class Desk:
     def _decide(self, request: OrderRequest, draft: Draft) -> None:
         instrument = self._markets[request.instrument_id].instrument
         sized = self.gate.size(request, instrument, self._ledger.equity)
-        approved = self.gate.decide(self._situation(sized, instrument, draft.ts_ns), draft)
+        situation = self.guard.situation(sized, instrument, draft)
+        approved = self.gate.decide(situation, draft)
         if approved is not None:
-            self._entries_this_session += sized.leg is Leg.ENTRY
+            self.guard.approved(sized)
             self.refresh_context(self._execution.place(approved, draft))
-        elif sized.leg is not Leg.ENTRY:
+            return
+        self.guard.refused(situation, draft)
+        if sized.leg is not Leg.ENTRY:
             self.halt((None, sized.instrument_id), f"the gate refused the {sized.leg} of an open position", draft)
-
-    def _situation(self, request: OrderRequest, instrument: Instrument, ts_ns: int) -> Situation:
-        execution, ledger = self._execution, self._ledger
-        is_entry = request.leg is Leg.ENTRY
-        brackets = execution.open_brackets() if is_entry else []
-        # Brackets of one strategy in one instrument are one position: an entry that joins it makes no further one.
-        others = {(each.strategy_id, each.instrument_id) for each in brackets}
-        others.discard((request.strategy_id, request.instrument_id))
-        entries = [bracket.entry for bracket in brackets if bracket.entry is not None and bracket.entry.is_open]
-        return Situation(
-            request=request,
-            instrument=instrument,
-            trading_state=self.trading_states.effective(request.strategy_id, request.instrument_id),
-            session=self._markets[request.instrument_id].sessions.session_at(ts_ns) if is_entry else None,
-            equity=ledger.equity,
-            cash=ledger.cash,
-            reserved=sum((_still_costs(entry) for entry in entries), ZERO),
-            session_start_equity=self._session_start_equity,
-            position=ledger.position(request.strategy_id, request.instrument_id),
-            instrument_exposure=ledger.exposure(request.instrument_id) if is_entry else ZERO,
-            gross_exposure=ledger.exposure() if is_entry else ZERO,
-            open_brackets=len(others),
-            open_entries=sum(1 for entry in entries if entry.instrument_id == request.instrument_id),
-            open_orders=execution.open_order_count() if is_entry else 0,
-            exits_with=execution.exits_with(request),
-            entries_this_session=self._entries_this_session,
-            since_same_ns=self.gate.since_same_ns(request, ts_ns) if is_entry else None,
-        )
 
     def refresh_context(self, bracket: Bracket) -> None:
         """Show the strategy of a bracket what it now holds and whether an entry works."""
@@ -179,6 +143,38 @@ class Desk:
         context.has_working_entry = any(
             other.entry_is_open for other in self._execution.open_brackets(strategy_id, instrument_id)
         )
+
+    def book(self, order: WorkingOrder, execution: Execution, fees: Fees, draft: Draft) -> None:
+        """Book an execution; what was sold beyond what was held halts the instrument."""
+        booking = Booking(
+            order_id=order.order_id,
+            bracket_id=order.bracket_id,
+            execution_id=execution.execution_id,
+            strategy_id=order.strategy_id,
+            instrument_id=order.instrument_id,
+            leg=order.leg,
+            side=order.side,
+            price=execution.price,
+            quantity=execution.quantity,
+            fee=execution.fee,
+            is_bust=execution.is_bust,
+            venue_ts_ns=execution.venue_ts_ns,
+            fees=fees,
+            client_order_id=order.client_order_id,
+        )
+        booked = self._ledger.book(booking, draft)
+        if booked.oversold > 0:
+            reason = f"{booked.oversold} was sold that was not held: it stands in the suspense, close it by hand"
+            self.halt((None, order.instrument_id), reason, draft)
+
+    def take_status(self, event: InstrumentStatus, draft: Draft) -> None:
+        """Remember what the exchange says of an instrument; while it halts, waits of execution pause."""
+        if not self.guard.take_status(event, draft):
+            return
+        if event.halted:
+            self._execution.pause_waits(event.instrument_id, draft.ts_ns)
+        else:
+            self._execution.resume_waits(event.instrument_id, draft.ts_ns)
 
     def brackets_in_scope(self, scope: Scope) -> list[Bracket]:
         """Return the open brackets that an operator's scope names."""
@@ -194,12 +190,7 @@ class Desk:
 
     def cancel_entries(self, scope: Scope, draft: Draft) -> None:
         """Ask for the cancel of every working entry of a scope; exits stay."""
-        for bracket in self.brackets_in_scope(scope):
-            self._execution.cancel_entry(bracket, draft)
-
-
-def _still_costs(entry: WorkingOrder) -> Decimal:
-    return notional(worst_price(entry.reference_price, entry.limit_price), entry.remaining)
+        self.guard.cancel_entries(scope, draft)
 
 
 def scope_of(strategy_id: str | None, instrument_id: InstrumentId | None) -> Scope:

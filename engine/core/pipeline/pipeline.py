@@ -13,11 +13,12 @@ from typing import Any, Final, get_args
 
 from engine.core.bars import BarBuilder
 from engine.core.errors import BadInput
-from engine.core.execution.orders import Execution, WorkingOrder
+from engine.core.execution.orders import WorkingOrder
 from engine.core.execution.stage import ExecutionStage
-from engine.core.ledger import Booking, Ledger
+from engine.core.ledger import Ledger
 from engine.core.messages import (
     EMPTY_STEP,
+    AccountFunded,
     Bar,
     BarClosed,
     BookEvent,
@@ -28,7 +29,9 @@ from engine.core.messages import (
     FeedInterrupted,
     Flatten,
     GapMarked,
+    HealthReported,
     InputsRefused,
+    InstrumentStatus,
     Kill,
     OperatorCommand,
     OrderAcknowledged,
@@ -40,6 +43,7 @@ from engine.core.messages import (
     OutcomeUnknown,
     Pause,
     Quote,
+    QuoteConsulted,
     Resume,
     Signal,
     Step,
@@ -52,8 +56,6 @@ from engine.core.pipeline.desk import Desk, scope_of
 from engine.core.pipeline.settings import Market, PipelineSettings, StrategyBinding
 from engine.core.risk.states import ACCOUNT, TradingTrigger
 from engine.core.values import MINUTE_NS, InstrumentId, SessionKind, exact
-
-Fees = tuple[tuple[str, Decimal], ...]
 
 _NEVER: Final = 2**63 - 1
 # `Step(...)` without the function that NamedTuple puts around it: this runs for every bar.
@@ -106,6 +108,7 @@ class Pipeline:
         self._builders: dict[InstrumentId, BarBuilder] = {}
         self._has_timers = any(market.timer_bindings for market in self._markets.values())
         self._next_minute_ts_ns = 0
+        self._watched_equity = self.ledger.equity
         self._next_deadline_ts_ns = _NEVER
         # Until this moment nothing depends on time alone: one comparison per event is all that time costs.
         self._wake_ts_ns = 0 if self._has_timers else _NEVER
@@ -118,6 +121,8 @@ class Pipeline:
             BarClosed: self._on_bar_closed,
             TimeAdvanced: self._on_time,
             FeedInterrupted: self._on_interrupted,
+            InstrumentStatus: self._on_told,
+            HealthReported: self._on_told,
             Pause: self._on_operator,
             Resume: self._on_operator,
             Kill: self._on_operator,
@@ -133,15 +138,27 @@ class Pipeline:
         """
         if event.received_ts_ns >= self._wake_ts_ns:
             draft = Draft(event.received_ts_ns)
+            if event.__class__ is Quote:
+                # Bars that time finishes here are decided on with this quote, as a replay does that sees only it.
+                self._market(event.instrument_id).quote = event
             self._advance_time(draft)
             return self._handlers[event.__class__](event, draft)
         return self._handlers[event.__class__](event, None)
 
-    def restore(self, event: Event, bars: Sequence[Bar], refusals: Sequence[InputsRefused] = ()) -> Step:
-        """Repeat a journaled step: bars that it finished, and refusals that it counted, come from the journal.
+    def restore(
+        self,
+        event: Event,
+        bars: Sequence[Bar],
+        refusals: Sequence[InputsRefused] = (),
+        *,
+        quotes: Sequence[QuoteConsulted] = (),
+    ) -> Step:
+        """Repeat a journaled step: bars that it finished, refusals and consulted quotes come from the journal.
 
         The prints and quotes that made them were not journaled, so the builders are left alone.
         """
+        for quote in (*quotes, *([event] if isinstance(event, Quote) else ())):
+            self._market(quote.instrument_id).quote = quote
         draft = self._begin(event.received_ts_ns, None)
         self._pass_time(draft)
         for bar in bars:
@@ -184,6 +201,7 @@ class Pipeline:
     def _pass_time(self, draft: Draft) -> None:
         if draft.ts_ns >= self._next_deadline_ts_ns:
             self.desk.fulfil(self.execution.run_out(draft), draft)
+            self._observe(draft)
             self._set_next_deadline()
         if self._has_timers and draft.ts_ns >= self._next_minute_ts_ns:
             self._turn_minute(draft)
@@ -236,8 +254,9 @@ class Pipeline:
         if builder is None:
             builder = self._new_builder(quote.instrument_id, quote.received_ts_ns)
         bars = builder.on_quote(quote)
-        wanted = self._markets[quote.instrument_id].quote_bindings
-        if bars is None and draft is None and not wanted and not self._watched:
+        market = self._markets[quote.instrument_id]
+        market.quote = quote
+        if bars is None and draft is None and not market.quote_bindings and not self._watched:
             return EMPTY_STEP
         draft = self._begin(quote.received_ts_ns, draft)
         for bar in bars or ():
@@ -313,12 +332,15 @@ class Pipeline:
         market = self._markets[bar.instrument_id]
         start_ts_ns = bar.start_ts_ns
         market.last_start_ts_ns = start_ts_ns
+        market.previous_bar = market.last_bar
         market.last_bar = bar
         draft.facts.append(bar)
         is_regular = bar.session_kind is _REGULAR
         if is_regular and not market.open_ts_ns <= start_ts_ns < market.close_ts_ns:
-            self._new_session(market, bar)
+            self._new_session(market, bar, draft)
         self.ledger.mark(bar.instrument_id, bar.close, draft)
+        if self.ledger.equity is not self._watched_equity:
+            self._watch_equity(draft)
         if self._watched and is_regular:
             self._learn(bar.instrument_id, exact(bar.close), draft)
         for binding, on_bar, context in market.on_bars if is_regular else market.extended_on_bars:
@@ -335,9 +357,10 @@ class Pipeline:
 
     def _learn(self, instrument_id: InstrumentId, price: Decimal, draft: Draft) -> None:
         self.desk.fulfil(self.execution.on_price(instrument_id, price, draft), draft)
+        self.desk.guard.count_messages(draft)
         self._set_next_deadline()
 
-    def _new_session(self, market: Market, bar: Bar) -> None:
+    def _new_session(self, market: Market, bar: Bar, draft: Draft) -> None:
         session = market.sessions.session_at(bar.start_ts_ns)
         if session is None:
             raise BadInput(
@@ -349,7 +372,7 @@ class Pipeline:
         for _, _, context in market.bindings:
             context.session = session
             context.session_number += not is_first
-        self.desk.start_session(session)
+        self.desk.guard.start_session(session, draft)
 
     def _take(self, market: Market, binding: StrategyBinding, signals: Sequence[Signal], draft: Draft) -> None:
         # Before the first bar there is no price to size by, so nothing can be wanted yet.
@@ -362,12 +385,28 @@ class Pipeline:
             reference_price=exact(market.last_bar.close),
             draft=draft,
         )
+        self.desk.guard.count_messages(draft)
         self._set_next_deadline()
+
+    # Called where the worth of the account has changed, which is while something is held.
+    def _watch_equity(self, draft: Draft) -> None:
+        if self.ledger.equity is not self._watched_equity:
+            self._watched_equity = self.ledger.equity
+            self.desk.guard.watch_equity(draft)
+        if len(draft.commands) > draft.messages_counted:
+            self.desk.guard.count_messages(draft)
+            self._set_next_deadline()
+
+    # Called after reports and deadlines, which can bring errors and end round trips.
+    def _observe(self, draft: Draft, *, since: int = 0) -> None:
+        self.desk.guard.watch_facts(draft.facts[since:], draft)
+        self._watch_equity(draft)
 
     # --- reports of the venue ------------------------------------------------------------------------------
 
     def _on_report(self, report: VenueReport, draft: Draft | None) -> Step:
         draft = self._begin(report.received_ts_ns, draft)
+        since = len(draft.facts)
         order = self.execution.order(report.client_order_id)
         if order is None:
             if isinstance(report, OrderFilled):
@@ -377,36 +416,15 @@ class Pipeline:
         state_before = order.state
         execution = self.execution.apply(report, order, draft)
         if execution is not None:
-            self._book(order, execution, report.fees if isinstance(report, OrderFilled) else (), draft)
+            self.desk.book(order, execution, report.fees if isinstance(report, OrderFilled) else (), draft)
         if execution is not None or order.state is not state_before:
             self.desk.fulfil(self.execution.react(order, execution, draft), draft)
         self.desk.refresh_context(self.execution.bracket(order.bracket_id))
+        self._observe(draft, since=since)
         if execution is not None and isinstance(report, OrderFilled):
             self._tell_strategies(report, order, draft)
         self._set_next_deadline()
         return draft.seal()
-
-    def _book(self, order: WorkingOrder, execution: Execution, fees: Fees, draft: Draft) -> None:
-        booking = Booking(
-            order_id=order.order_id,
-            bracket_id=order.bracket_id,
-            execution_id=execution.execution_id,
-            strategy_id=order.strategy_id,
-            instrument_id=order.instrument_id,
-            leg=order.leg,
-            side=order.side,
-            price=execution.price,
-            quantity=execution.quantity,
-            fee=execution.fee,
-            is_bust=execution.is_bust,
-            venue_ts_ns=execution.venue_ts_ns,
-            fees=fees,
-            client_order_id=order.client_order_id,
-        )
-        booked = self.ledger.book(booking, draft)
-        if booked.oversold > 0:
-            reason = f"{booked.oversold} was sold that was not held: it stands in the suspense, close it by hand"
-            self.desk.halt((None, order.instrument_id), reason, draft)
 
     def _tell_strategies(self, fill: OrderFilled, order: WorkingOrder, draft: Draft) -> None:
         market = self._markets[order.instrument_id]
@@ -420,6 +438,21 @@ class Pipeline:
         draft = self._begin(event.received_ts_ns, draft)
         self._bookkeeper.take(event, draft)
         self._set_next_deadline()
+        if isinstance(event, AccountFunded):
+            self.desk.guard.breakers.fund(event.amount)
+        self._watch_equity(draft)
+        return draft.seal()
+
+    # --- what the exchange and the shell say ---------------------------------------------------------------
+
+    def _on_told(self, event: InstrumentStatus | HealthReported, draft: Draft | None) -> Step:
+        draft = self._begin(event.received_ts_ns, draft)
+        if isinstance(event, HealthReported):
+            self.desk.guard.take_health(event, draft)
+        else:
+            self._market(event.instrument_id)
+            self.desk.take_status(event, draft)
+            self._set_next_deadline()
         return draft.seal()
 
     def _on_operator(self, event: OperatorCommand, draft: Draft | None) -> Step:
@@ -429,12 +462,15 @@ class Pipeline:
         if trigger is not None:
             source = f"operator:{event.requested_by}"
             self.desk.change_state(scope, trigger, reason=event.reason, source=source, draft=draft)
+        if isinstance(event, Resume):
+            self.desk.guard.reset(scope, reason=event.reason, source=f"operator:{event.requested_by}", draft=draft)
         if isinstance(event, Kill):
             self.desk.cancel_entries(scope, draft)
         if isinstance(event, Flatten):
             for bracket in self.desk.brackets_in_scope(scope):
                 wishes = self.desk.leave(bracket, "kill", self._last_price(bracket.instrument_id), draft)
                 self.desk.fulfil(wishes, draft)
+        self.desk.guard.count_messages(draft)
         self._set_next_deadline()
         return draft.seal()
 

@@ -11,9 +11,10 @@ from engine.core.bars import GRACE_NS, PrintSource
 from engine.core.errors import BadInput
 from engine.core.execution.bracket_table import ExitStyle
 from engine.core.execution.settings import Deadlines
-from engine.core.messages import Bar
+from engine.core.messages import Bar, InstrumentStatusChanged, Quote, QuoteConsulted
 from engine.core.pipeline.entries import EntryRules
 from engine.core.risk.limits import Limits
+from engine.core.risk.sources import SIMULATED, VenueSources
 from engine.core.signals import Context, Strategy
 from engine.core.values import AccountId, AccountTerms, Instrument, InstrumentId, Sessions, StrategyId
 
@@ -45,6 +46,8 @@ class PipelineSettings:
     deadlines: Deadlines = field(default_factory=Deadlines)
     entry_rules: EntryRules = field(default_factory=EntryRules)
     exit_style: ExitStyle = ExitStyle.BOTH_LEGS
+    #: What the venue can tell the gate.
+    venue: VenueSources = SIMULATED
     #: How long after its end a minute waits for late prints, ns.
     grace_ns: int = GRACE_NS
     prints_from: PrintSource = PrintSource.TICKS
@@ -57,6 +60,7 @@ class Market:
     __slots__ = (
         "bindings",
         "close_ts_ns",
+        "consulted",
         "contexts",
         "extended_on_bars",
         "instrument",
@@ -64,8 +68,11 @@ class Market:
         "last_start_ts_ns",
         "on_bars",
         "open_ts_ns",
+        "previous_bar",
+        "quote",
         "quote_bindings",
         "sessions",
+        "status",
         "timer_bindings",
     )
 
@@ -83,6 +90,12 @@ class Market:
         self.open_ts_ns = 0
         self.close_ts_ns = 0
         self.last_bar: Bar | None = None
+        self.previous_bar: Bar | None = None
+        #: The last quote, or what a decision once consulted; and the one that a decision consulted last.
+        self.quote: Quote | QuoteConsulted | None = None
+        self.consulted: QuoteConsulted | None = None
+        #: What the exchange last said; None where it never said anything.
+        self.status: InstrumentStatusChanged | None = None
         self.last_start_ts_ns = -1
 
     def rename(self, symbol: str) -> None:

@@ -7,11 +7,11 @@ from decimal import ROUND_FLOOR, Context, Decimal
 from typing import Final, TypeGuard
 
 from engine.core.messages import Approved, DecisionMade, Draft, OrderRequest
-from engine.core.risk.checks import CHECKS, Situation
+from engine.core.risk.checks import CHECKS
 from engine.core.risk.limits import Limits
-from engine.core.values import ZERO, Instrument, InstrumentId, Leg, Side, StrategyId, worst_price
-
-_SameEntry = tuple[StrategyId, InstrumentId, Side, Decimal, Decimal | None]
+from engine.core.risk.situation import Situation
+from engine.core.risk.throttles import Throttles
+from engine.core.values import ZERO, Instrument, Leg, worst_price
 
 # Never rounds up, and is nobody else's: the precision that a strategy may have set changes no size.
 _DOWN: Final = Context(prec=60, rounding=ROUND_FLOOR)
@@ -23,7 +23,7 @@ class RiskGate:
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self._decisions = 0
-        self._approved_at: dict[_SameEntry, int] = {}
+        self.throttles = Throttles(limits)
 
     def size(self, request: OrderRequest, instrument: Instrument, equity: Decimal) -> OrderRequest:
         """Return an entry with its quantity: what the stop may lose, and what the position may be worth.
@@ -51,11 +51,6 @@ class RiskGate:
         with_rate = _DOWN.divide(amount, _DOWN.add(price, limits.fee_per_unit))
         return min(with_minimum, with_rate)
 
-    def since_same_ns(self, request: OrderRequest, ts_ns: int) -> int | None:
-        """Return how long ago the same entry was approved, ns; None if never."""
-        approved_at = self._approved_at.get(_same_entry(request))
-        return None if approved_at is None else ts_ns - approved_at
-
     def decide(self, situation: Situation, draft: Draft) -> Approved[OrderRequest] | None:
         """Run every check, record the decision, and return the approval or None."""
         request = situation.request
@@ -82,17 +77,8 @@ class RiskGate:
         if reason:
             return None
         if request.leg is Leg.ENTRY:
-            self._remember(request, draft.ts_ns)
+            self.throttles.remember(request, draft.ts_ns)
         return Approved(request, decision_id=self._decisions)
-
-    def _remember(self, request: OrderRequest, ts_ns: int) -> None:
-        oldest = ts_ns - self.limits.duplicate_window_ns
-        self._approved_at = {key: at for key, at in self._approved_at.items() if at > oldest}
-        self._approved_at[_same_entry(request)] = ts_ns
-
-
-def _same_entry(request: OrderRequest) -> _SameEntry:
-    return (request.strategy_id, request.instrument_id, request.side, request.quantity, request.limit_price)
 
 
 def _is_positive(number: Decimal | None) -> TypeGuard[Decimal]:

@@ -1,0 +1,98 @@
+"""What in a risk file cannot hold together, found before anything runs, and on which line it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import reduce
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engine.core.errors import BadInput
+
+if TYPE_CHECKING:
+    from engine.app.settings import RiskFile
+
+#: Two keys of the file and what is wrong with them, in words.
+_Found = tuple[str, str, str]
+
+
+def lines_of(content: bytes, path: Path) -> dict[str, int]:
+    """Return the line of each dotted key of a YAML file; raises BadInput for a key that is there twice."""
+    import yaml
+
+    lines: dict[str, int] = {}
+    root = yaml.compose(content, Loader=yaml.SafeLoader)
+    for key, line in _keys(root):
+        if key in lines:
+            raise BadInput(
+                f"The risk file {path} holds the key {key} on line {lines[key]} and on line {line}: keep one."
+            )
+        lines[key] = line
+    return lines
+
+
+# `Any`: the nodes of pyyaml.
+def _keys(node: Any, prefix: str = "") -> Iterator[tuple[str, int]]:  # noqa: ANN401
+    for name, value in node.value if node is not None and node.id == "mapping" else ():
+        key = f"{prefix}{name.value}"
+        yield key, name.start_mark.line + 1
+        yield from _keys(value, f"{key}.")
+
+
+def refuse_contradictions(settings: RiskFile, content: bytes, path: Path) -> None:
+    """Raise BadInput for the first pair of settings that contradict each other, naming the line."""
+    lines = lines_of(content, path)
+    for one, other, sentence in _contradictions(settings):
+        # The other one is the default where only one of both stands in the file.
+        line = lines.get(one) or lines.get(other)
+        place = f"The risk file {path}" + (f", line {line}" if line else "")
+        raise BadInput(f"{place}, contradicts itself: {sentence}.")
+
+
+def _contradictions(settings: RiskFile) -> Iterator[_Found]:
+    keys = _Keys(settings)
+    yield from keys.above("sizing.max_notional_fraction", "exposure.max_position_fraction", "no full entry could pass")
+    yield from keys.above("exposure.max_position_fraction", "exposure.max_gross_fraction")
+    yield from keys.above("orders.max_open_entries_per_instrument", "orders.max_open")
+    yield from keys.above("daily_loss_cap", "breakers.drawdown", "the breaker would always trip first")
+    yield from keys.above("sizing.risk_fraction", "daily_loss_cap", "one stop would end the session")
+    yield from keys.above("messages.per_second", "messages.per_minute")
+    yield from keys.above("messages.per_minute", "messages.per_session")
+    for window in ("messages.per_second", "messages.per_minute", "messages.per_session"):
+        yield from keys.above("messages.reserve", window, "nothing would be left to entries", or_equal=True)
+    yield from _symbols(settings)
+
+
+class _Keys:
+    def __init__(self, settings: RiskFile) -> None:
+        self._settings = settings
+
+    def above(self, one: str, other: str, why: str = "", *, or_equal: bool = False) -> Iterator[_Found]:
+        value, bound = self._value(one), self._value(other)
+        if value is None or bound is None or value < bound or (value == bound and not or_equal):
+            return
+        how = "equals" if value == bound else "is above"
+        so = f", so {why}" if why else ""
+        yield one, other, f"{one} {value} {how} {other} {bound}{so}: lower the first or raise the second"
+
+    # `Any`: a number of the file, or None where it is turned off.
+    def _value(self, key: str) -> Any:  # noqa: ANN401
+        return reduce(getattr, key.split("."), self._settings)
+
+
+def _symbols(settings: RiskFile) -> Iterator[_Found]:
+    allowed, blocked = settings.instruments.allowed, settings.instruments.blocked
+    both = sorted(allowed & blocked)
+    if both:
+        sentence = f"instruments.allowed and instruments.blocked both hold {both[0]}: remove it from one"
+        yield "instruments.blocked", "instruments.allowed", sentence
+    gross = settings.exposure.max_gross_fraction
+    for name, group in settings.exposure.groups.items():
+        key = f"exposure.groups.{name}"
+        if group.max_fraction > gross:
+            sentence = f"{key}.max_fraction {group.max_fraction} is above exposure.max_gross_fraction {gross}: lower it"
+            yield f"{key}.max_fraction", "exposure.max_gross_fraction", sentence
+        unknown = sorted(group.symbols - allowed) if allowed else []
+        if unknown:
+            sentence = f"{key} holds {unknown[0]}, which instruments.allowed does not: remove it there or allow it"
+            yield f"{key}.symbols", "instruments.allowed", sentence
