@@ -217,3 +217,15 @@ def test_the_data_dictionary_names_every_table_view_and_twin(repository: Path) -
         column.name for table in METADATA.tables.values() for column in table.columns if column.computed is not None
     }
     assert twins - words == set()
+
+
+def test_the_data_dictionary_names_every_column_of_why(repository: Path, tmp_path: Path) -> None:
+    page = repository / "docs" / "database.md"
+    if not page.is_file():
+        pytest.skip("the documentation is not part of an installed package")
+    upgrade(tmp_path / "x.sqlite")
+    connection = open_reader(tmp_path / "x.sqlite")
+    columns = {row[1] for row in connection.execute("PRAGMA table_info(v_why)")}
+    connection.close()
+    part = page.read_text().partition("### `v_why`")[2].partition("\n## ")[0]
+    assert set(re.findall(r"`(\w+)`", part)) - {"v_slippage"} == columns
