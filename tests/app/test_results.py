@@ -38,7 +38,7 @@ def reopened() -> Recorded:
     stop, target = scenario.submitted()[1:]
     scenario.ack(stop)
     scenario.ack(target)
-    scenario.bar(1, 98)
+    scenario.bar(1, 98.0)
     scenario.fill(stop, "98.5", execution="E1")
     scenario.cancel(target)
     scenario.give(
