@@ -47,7 +47,7 @@ WITH moved AS (
     FROM position_adjustments AS a WHERE a.kind IN ('opening', 'adoption', 'correction') AND a.cost_e8 > 0
     UNION ALL
     SELECT a.account_id, a.step_id, 'position_adjustments', a.id, 'capital', -a.cost_e8
-    FROM position_adjustments AS a WHERE a.kind IN ('opening', 'adoption', 'correction')
+    FROM position_adjustments AS a WHERE a.kind IN ('opening', 'adoption', 'correction', 'bust')
 )
 SELECT
     account_id, step_id, source, source_id, account,

@@ -297,12 +297,12 @@ def _price_at(
         ).fetchone()
     price = exact(row[0])
     splits = connection.execute(
-        "SELECT DISTINCT step_id, ratio FROM position_adjustments WHERE account_id = ? AND instrument_id = ? "
-        "AND kind = 'split' AND step_id > ? AND step_id <= ? ORDER BY step_id",
+        "SELECT json_extract(payload, '$.new_shares'), json_extract(payload, '$.old_shares') FROM inputs "
+        "WHERE account_id = ?1 AND kind = 'ShareSplit' AND id > ?3 AND id <= ?4 "
+        "AND json_extract(payload, '$.instrument_id') = ?2 ORDER BY id",
         (*key, row[1], step_id),
     )
-    for _, ratio in splits:
-        new, _, old = ratio.partition(":")
+    for new, old in splits:
         price = (price * Decimal(old) / Decimal(new)).quantize(_PRICE_UNIT)
     return price
 

@@ -14,7 +14,7 @@ down_revision = "0001"
 WORDS: dict[str, str] = {
     "signal_kinds": "scale_in scale_out move_stop",
     "cash_movement_kinds": "cash_in_lieu",
-    "adjustment_kinds": "cash_in_lieu suspense",
+    "adjustment_kinds": "cash_in_lieu suspense bust",
     "suspense_kinds": "oversold unmatched",
     "bracket_triggers": "target_reached target_decided stop_moved part_wanted swap_failed swap_goes_on",
     "input_kinds": (

@@ -112,6 +112,8 @@ def pay_dividend(ledger: Ledger, event: DividendDeclared, draft: Draft) -> None:
         raise BadInput(f"The dividend of {symbol} pays at {event.pays_ts_ns} ns UTC, before its ex date: correct it.")
     draft.is_kept = True
     for key, holding in ledger.holdings_of(event.instrument_id):
+        if not holding.quantity:
+            continue
         ledger.move_cash(
             cents(_WIDE.multiply(event.per_share, holding.quantity)),
             CashMovementKind.DIVIDEND,

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
-from engine.core.ledger.lots import Change, Holding
+from engine.core.ledger.lots import Change, Figures, Holding
 from engine.core.messages import LotClosed, PositionChanged, SuspenseBooked, SuspenseKind, TradeBooked
 from engine.core.messages.quick import quick_init
 from engine.core.values import (
     DAY_NS,
     SECOND_NS,
+    ZERO,
     AssetClass,
     ClientOrderId,
     ExecutionId,
@@ -21,6 +22,7 @@ from engine.core.values import (
     Leg,
     Side,
     StrategyId,
+    notional,
 )
 
 #: The exchange's day begins at five in UTC (at four in summer, when no session runs between).
@@ -119,8 +121,8 @@ def position_fact(holding: Holding, *, strategy_id: StrategyId, instrument: Inst
     )
 
 
-def oversold_fact(booking: Booking, *, symbol: str, quantity: Decimal, value: Decimal, ts_ns: int) -> SuspenseBooked:
-    """Return the fact that a part of what was sold was never held; negative where that is no longer so."""
+def oversold_fact(booking: Booking, symbol: str, change: tuple[Decimal, ...], *, ts_ns: int) -> SuspenseBooked:
+    """Return the fact that a part of what was sold was never held; (quantity, value), negative where not any more."""
     return SuspenseBooked(
         kind=SuspenseKind.OVERSOLD,
         execution_id=booking.execution_id,
@@ -130,8 +132,38 @@ def oversold_fact(booking: Booking, *, symbol: str, quantity: Decimal, value: De
         symbol=symbol,
         side=booking.side,
         price=booking.price,
-        quantity=quantity,
-        value=value,
+        quantity=change[0],
+        value=change[1],
         reason="the purchase was taken back" if booking.is_bust else "more was sold than was held",
         ts_ns=ts_ns,
+    )
+
+
+def split_suspense_fact(
+    key: tuple[StrategyId, InstrumentId], symbol: str, *, quantity: Decimal, ts_ns: int
+) -> SuspenseBooked:
+    """Return the fact that a split changed how much is owed."""
+    return SuspenseBooked(
+        kind=SuspenseKind.OVERSOLD,
+        execution_id=ExecutionId(""),
+        client_order_id=None,
+        strategy_id=key[0],
+        instrument_id=key[1],
+        symbol=symbol,
+        side=None,
+        price=ZERO,
+        quantity=quantity,
+        value=ZERO,
+        reason="the instrument was split",
+        ts_ns=ts_ns,
+    )
+
+
+def rest_of_bust(bust: Booking, change: Figures) -> tuple[Decimal, Decimal]:
+    """Return what a bust changed of quantity and cost beyond what its trade, its profit and the suspense say."""
+    sign = 1 if bust.side is Side.BUY else -1
+    value = notional(bust.price, bust.quantity)
+    return (
+        change.quantity + sign * bust.quantity - change.owed,
+        change.cost + sign * value - change.profit - change.owed_value,
     )

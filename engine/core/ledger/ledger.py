@@ -11,7 +11,15 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from engine.core.errors import BadInput
-from engine.core.ledger.bookings import Booking, closed_facts, oversold_fact, position_fact, trade_fact
+from engine.core.ledger.bookings import (
+    Booking,
+    closed_facts,
+    oversold_fact,
+    position_fact,
+    rest_of_bust,
+    split_suspense_fact,
+    trade_fact,
+)
 from engine.core.ledger.cash import CashBook
 from engine.core.ledger.lots import Change, Entry, Holding, Lot, Origin
 from engine.core.ledger.settlement import settlement_ts_ns
@@ -156,7 +164,7 @@ class Ledger:
         key = (booking.strategy_id, booking.instrument_id)
         instrument = self._instruments[booking.instrument_id]
         holding = self._holding(key)
-        before = (holding.realized_pnl, holding.quantity, holding.uncovered, holding.uncovered_value)
+        before = holding.figures()
         self._trades += 1
         settles_ts_ns, fees = self._terms_of(booking, instrument)
         self._move_cash(booking, settles_ts_ns, draft.ts_ns)
@@ -167,25 +175,25 @@ class Ledger:
         self._note_held(key, holding)
         self._closes.setdefault(booking.instrument_id, booking.price)
         self._revalue()
+        change = holding.figures().since(before)
         draft.facts.append(
             trade_fact(
                 booking,
                 trade_id=self._trades,
                 symbol=instrument.symbol,
-                realized_pnl=holding.realized_pnl - before[0],
+                realized_pnl=change.profit,
                 settles_ts_ns=settles_ts_ns,
                 ts_ns=draft.ts_ns,
             )
         )
         self._charge(fees, is_bust=booking.is_bust, draft=draft)
         self._close(changes, key, draft)
-        oversold = holding.uncovered - before[2]
-        if oversold or holding.uncovered_value != before[3]:
-            self._suspend(booking, key, (oversold, holding.uncovered_value - before[3]), draft)
+        if change.owed or change.owed_value:
+            self._suspend(oversold_fact(booking, instrument.symbol, change[3:], ts_ns=draft.ts_ns), key, draft)
         if booking.is_bust:
-            self._note_rest(booking, key, before[1] + oversold, draft)
+            self._note_rest(booking, key, rest_of_bust(booking, change), draft)
         self._tell(key, draft)
-        return Booked(holding.quantity, oversold)
+        return Booked(holding.quantity, change.owed)
 
     def book_unmatched(self, fill: OrderFilled, draft: Draft) -> None:
         """Record an execution of an order that is not ours; nothing of it enters the books."""
@@ -265,8 +273,8 @@ class Ledger:
         )
 
     def holdings_of(self, instrument_id: InstrumentId) -> list[tuple[Key, Holding]]:
-        """Return who holds an instrument now."""
-        return [(key, holding) for key, holding in self._held.items() if key[1] == instrument_id and holding.quantity]
+        """Return who holds (or owes) an instrument now."""
+        return [(key, holding) for key, holding in self._held.items() if key[1] == instrument_id]
 
     def instrument(self, instrument_id: InstrumentId) -> Instrument:
         """Return an instrument as it is called now."""
@@ -298,23 +306,28 @@ class Ledger:
         """Change a holding otherwise than by a trade: (quantity, value, ratio) as an `Entry` takes them."""
         quantity, value, ratio = entry_of
         holding = self._holding(key)
-        before = (holding.quantity, holding.cost, holding.realized_pnl)
+        before = (holding.quantity - holding.uncovered, holding.cost, holding.realized_pnl)
+        owed = holding.uncovered
         self._adjustments += 1
         origin = Origin(adjustment_id=self._adjustments)
         changes = holding.add(Entry(origin=origin, ts_ns=draft.ts_ns, quantity=quantity, value=value, ratio=ratio))
         self._note_held(key, holding)
         self._cash_changed = True
+        owed, net = holding.uncovered - owed, holding.quantity - holding.uncovered
         draft.facts.append(
             self._adjusted(
                 key,
                 kind=kind,
-                change=(holding.quantity - before[0], holding.cost - before[1], holding.realized_pnl - before[2]),
+                change=(net - before[0], holding.cost - before[1], holding.realized_pnl - before[2]),
                 ratio="" if ratio == (1, 1) else f"{ratio[0]}:{ratio[1]}",
                 source=source,
                 settles_ts_ns=settles_ts_ns,
                 draft=draft,
             )
         )
+        if owed:
+            suspended = split_suspense_fact(key, self._instruments[key[1]].symbol, quantity=owed, ts_ns=draft.ts_ns)
+            self._suspend(suspended, key, draft)
         self._close(changes, key, draft)
         self._tell(key, draft)
 
@@ -400,36 +413,31 @@ class Ledger:
                 )
             )
 
-    def _suspend(self, booking: Booking, key: Key, change: tuple[Decimal, Decimal], draft: Draft) -> None:
-        symbol = self._instruments[key[1]].symbol
-        draft.facts.append(
-            oversold_fact(booking, symbol=symbol, quantity=change[0], value=change[1], ts_ns=draft.ts_ns)
-        )
+    def _suspend(self, fact: SuspenseBooked, key: Key, draft: Draft) -> None:
+        draft.facts.append(fact)
         self._adjustments += 1
         draft.facts.append(
             self._adjusted(
                 key,
                 kind=AdjustmentKind.SUSPENSE,
-                change=(*change, ZERO),
-                source=f"execution {booking.execution_id}",
+                change=(fact.quantity, fact.value, ZERO),
+                source=f"execution {fact.execution_id}" if fact.execution_id else fact.reason,
                 settles_ts_ns=draft.ts_ns,
                 draft=draft,
             )
         )
 
-    def _note_rest(self, booking: Booking, key: Key, before: Decimal, draft: Draft) -> None:
-        # A split between an execution and its bust leaves a difference that neither of them states.
-        taken = booking.quantity if booking.side is Side.BUY else -booking.quantity
-        rest = self._holdings[key].quantity - (before - taken)
-        if not rest:
+    def _note_rest(self, booking: Booking, key: Key, rest: tuple[Decimal, Decimal], draft: Draft) -> None:
+        # Splits and corrections between an execution and its bust leave a difference that neither of them states.
+        if not any(rest):
             return
         self._adjustments += 1
         draft.facts.append(
             self._adjusted(
                 key,
-                kind=AdjustmentKind.CORRECTION,
-                change=(rest, ZERO, ZERO),
-                source=f"bust of execution {booking.execution_id} after a split",
+                kind=AdjustmentKind.BUST,
+                change=(*rest, ZERO),
+                source=f"execution {booking.execution_id}",
                 settles_ts_ns=draft.ts_ns,
                 draft=draft,
             )

@@ -87,6 +87,20 @@ class Change(NamedTuple):
     is_reversal: bool
 
 
+class Figures(NamedTuple):
+    """Hold what a holding comes to, or a change of it."""
+
+    quantity: Decimal
+    cost: Decimal
+    profit: Decimal
+    owed: Decimal
+    owed_value: Decimal
+
+    def since(self, before: Figures) -> Figures:
+        """Return the change from an earlier time."""
+        return Figures(*(now - then for now, then in zip(self, before, strict=True)))
+
+
 @dataclass(slots=True, kw_only=True)
 class Holding:
     """Hold what one strategy has of one instrument: lots, oldest first, and never less than none."""
@@ -100,6 +114,10 @@ class Holding:
     uncovered_value: Decimal = ZERO
     lots: list[Lot] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
+
+    def figures(self) -> Figures:
+        """Return what it comes to now."""
+        return Figures(self.quantity, self.cost, self.realized_pnl, self.uncovered, self.uncovered_value)
 
     def add(self, entry: Entry) -> list[Change]:
         """Take a change in; return what it closed."""
@@ -228,6 +246,8 @@ class Holding:
             after = _QUANTITY_UNIT
         self.lots = lots
         self.quantity = after
+        # What is owed is split as well.
+        self.uncovered = split_quantity(self.uncovered, new_shares, old_shares)
 
 
 def split_quantity(quantity: Decimal, new_shares: int, old_shares: int) -> Decimal:

@@ -33,6 +33,8 @@ class AdjustmentKind(StrEnum):
     CASH_IN_LIEU = "cash_in_lieu"
     #: The part of a sale that no lot covers: it stands in the table `suspense` until a human has looked.
     SUSPENSE = "suspense"
+    #: What a bust changes beyond its trade: splits and corrections after the purchase that it takes back.
+    BUST = "bust"
 
 
 class SuspenseKind(StrEnum):
