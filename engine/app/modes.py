@@ -90,7 +90,7 @@ class RunSpec:
     def settings(self) -> dict[str, object]:
         """Return how orders are simulated, by name: texts and flags only."""
         return {
-            "fees": self.fees,
+            "fees": fee_schedule(self.fees).name,
             "slippage_bps": f"{self.slippage_bps.normalize():f}",
             "limit_fills_on_touch": self.limit_fills_on_touch,
             "cash": f"{self.cash.normalize():f}",

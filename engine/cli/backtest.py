@@ -38,7 +38,9 @@ def backtest(
     bars: Annotated[Path, typer.Option("--bars", help="Minute bars: symbol, ts, open, high, low, close, volume.")],
     symbols: SymbolsOption = None,
     cash: Annotated[str, typer.Option("--cash", metavar="AMOUNT", help="Opening balance.")] = "100000",
-    fees: Annotated[str, typer.Option("--fees", help="none, or robinhood (dated SEC and FINRA fees).")] = "none",
+    fees: Annotated[
+        str, typer.Option("--fees", help="none, robinhood (dated SEC and FINRA), or a file of rows.")
+    ] = "none",
     slippage_bps: Annotated[
         str, typer.Option("--slippage-bps", metavar="NUMBER", help="Adverse, on market and stop fills.")
     ] = "0",

@@ -63,7 +63,7 @@ def run(
     strategy: Annotated[str, typer.Option("--strategy", help="Who trades.")] = "s1_vwap_ema",
     parameters: ParametersOption = None,
     cash: Annotated[str, typer.Option("--cash", metavar="AMOUNT", help="Opening balance of a new account.")] = "100000",
-    fees: Annotated[str, typer.Option("--fees", help="none, or robinhood.")] = "none",
+    fees: Annotated[str, typer.Option("--fees", help="none, robinhood, or a file of dated rows.")] = "none",
     slippage_bps: Annotated[
         str, typer.Option("--slippage-bps", metavar="NUMBER", help="Adverse, on market and stop fills.")
     ] = "0",

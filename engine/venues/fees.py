@@ -5,22 +5,24 @@ FINRA's by-laws with its rule filings (SR-FINRA-2024-019 for 2026 to 2028; SR-FI
 the last quarter of 2026) for the Trading Activity Fee. The last row of each table holds until a newer one is known.
 
 How Robinhood rounds is not verified: here each fee of each execution goes to the nearest cent, halves up. Its
-passed-on CAT fee is left out, because its rate is not known. A real account's fees come with its orders.
+passed-on CAT fee is left out, because its rate is not known: a schedule of one's own, in a file, may state it. A real
+account's fees come with its orders.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping
-from datetime import UTC, datetime
-from decimal import ROUND_HALF_UP, Decimal
-from types import MappingProxyType
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from itertools import pairwise
+from pathlib import Path
 from typing import Final, Protocol
 
 from engine.core.errors import BadInput
-from engine.core.values import SECOND_NS, ZERO, AssetClass, Instrument, Side
+from engine.core.values import SECOND_NS, ZERO, AssetClass, Instrument, Side, cents
 
-_CENT: Final = Decimal("0.01")
 _MILLION: Final = Decimal(1_000_000)
 
 #: Midnight of New York's standard time in UTC. In summer it is one in the morning there, when no regular session
@@ -50,18 +52,21 @@ FINRA_TRADING_ACTIVITY: Final = (
     ("2028-01-01", (Decimal("0.000240"), Decimal("12.05"))),
 )
 
+#: Amounts by kind of fee.
+Fees = tuple[tuple[str, Decimal], ...]
+
 
 class FeeSchedule(Protocol):
     """Tell what one execution costs."""
 
     @property
     def name(self) -> str:
-        """Return the name under which `fee_schedule` finds it."""
+        """Return what stands for the schedule: the same name is the same fees."""
 
     def fee(self, instrument: Instrument, side: Side, *, price: Decimal, quantity: Decimal, ts_ns: int) -> Decimal:
         """Return the fee of one execution at a moment, ns UTC, in account currency, at or above zero.
 
-        Raises BadInput for a moment before the schedule's first row.
+        Raises BadInput for a moment that the schedule does not reach.
         """
 
 
@@ -77,55 +82,160 @@ class NoFees:
         return ZERO
 
 
-class RobinhoodFees:
-    """Charge what Robinhood passes on: section 31 and Trading Activity fees on sales of shares.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeeRow:
+    """Hold what one kind of fee is from one exchange date to another."""
 
-    Crypto has no fee here: there the spread between bid and ask is the cost, so match it on quotes.
+    #: Number of its row where it was written.
+    number: int
+    kind: str
+    #: ISO dates: the first on which it holds, and the first on which it no longer does ("": it goes on).
+    start: str
+    until: str
+    #: None: both sides, or every asset class.
+    side: Side | None
+    asset_class: AssetClass | None
+    #: Dollars for each million of value, for each share or coin, and for each execution.
+    per_million: Decimal = ZERO
+    per_share: Decimal = ZERO
+    per_execution: Decimal = ZERO
+    #: The most that one execution pays; None for no bound.
+    most: Decimal | None = None
+
+    def amount(self, price: Decimal, quantity: Decimal) -> Decimal:
+        """Return the fee to the cent, halves up."""
+        exact = price * quantity * self.per_million / _MILLION + self.per_share * quantity + self.per_execution
+        return cents(exact if self.most is None else min(exact, self.most))
+
+
+class DatedFees:
+    """Charge by rows of dates: each kind of fee, side and asset class is a chain without a hole or an overlap.
+
+    Raises BadInput, with the number of the row, for a negative fee, a hole or an overlap.
     """
 
-    __slots__ = ("_sec_rates", "_sec_starts", "_taf_rates", "_taf_starts")
+    __slots__ = ("_chains", "name")
 
-    name = "robinhood"
-
-    def __init__(self) -> None:
-        self._sec_starts = tuple(_midnight_ns(date) for date, _ in SEC_SECTION_31)
-        self._sec_rates = tuple(rate / _MILLION for _, rate in SEC_SECTION_31)
-        self._taf_starts = tuple(_midnight_ns(date) for date, _ in FINRA_TRADING_ACTIVITY)
-        self._taf_rates = tuple(rate for _, rate in FINRA_TRADING_ACTIVITY)
+    def __init__(self, name: str, rows: Sequence[FeeRow]) -> None:
+        self.name = name
+        groups: dict[tuple[str, Side | None, AssetClass | None], list[FeeRow]] = {}
+        for row in rows:
+            _check_row(name, row)
+            groups.setdefault((row.kind, row.side, row.asset_class), []).append(row)
+        for chain in groups.values():
+            _check_chain(name, chain)
+        #: Each chain with the moments at which its rows begin.
+        self._chains = tuple((chain, tuple(_midnight_ns(row.start) for row in chain)) for chain in groups.values())
 
     def fee(self, instrument: Instrument, side: Side, *, price: Decimal, quantity: Decimal, ts_ns: int) -> Decimal:
-        """Return the fees of one execution in whole cents; buys and crypto are free."""
-        if side is Side.BUY or instrument.asset_class is AssetClass.CRYPTO:
-            return ZERO
-        sec_row = bisect_right(self._sec_starts, ts_ns) - 1
-        taf_row = bisect_right(self._taf_starts, ts_ns) - 1
-        if sec_row < 0 or taf_row < 0:
+        """Return the sum of the fees of one execution, each in whole cents."""
+        charged = self.fees(instrument, side, price=price, quantity=quantity, ts_ns=ts_ns)
+        return sum((amount for _, amount in charged), ZERO)
+
+    def fees(self, instrument: Instrument, side: Side, *, price: Decimal, quantity: Decimal, ts_ns: int) -> Fees:
+        """Return the fees of one execution by kind, those above zero."""
+        charged: dict[str, Decimal] = {}
+        for chain, starts in self._chains:
+            if chain[0].side not in (None, side) or chain[0].asset_class not in (None, instrument.asset_class):
+                continue
+            row = self._row(chain, bisect_right(starts, ts_ns) - 1, instrument, ts_ns)
+            charged[row.kind] = charged.get(row.kind, ZERO) + row.amount(price, quantity)
+        return tuple((kind, amount) for kind, amount in charged.items() if amount)
+
+    def _row(self, chain: Sequence[FeeRow], place: int, instrument: Instrument, ts_ns: int) -> FeeRow:
+        if place < 0:
             raise BadInput(
-                f"The fee schedule robinhood starts on {SEC_SECTION_31[0][0]} and the sale of {instrument.symbol} "
+                f"The fee schedule {self.name} starts on {chain[0].start} and the trade of {instrument.symbol} "
                 f"at {ts_ns} ns UTC is earlier: use --fees none or later data."
             )
-        per_share, most = self._taf_rates[taf_row]
-        return _cents(price * quantity * self._sec_rates[sec_row]) + _cents(min(per_share * quantity, most))
+        row = chain[place]
+        if row.until and ts_ns >= _midnight_ns(row.until):
+            raise BadInput(
+                f"The fee schedule {self.name} ends its fee {row.kind} on {row.until} and the trade of "
+                f"{instrument.symbol} at {ts_ns} ns UTC is later: add a row that goes on."
+            )
+        return row
 
 
-def _cents(amount: Decimal) -> Decimal:
-    return amount.quantize(_CENT, ROUND_HALF_UP)
+def _check_row(name: str, row: FeeRow) -> None:
+    where = f"The fee schedule {name} has in row {row.number}"
+    for what in ("per_million", "per_share", "per_execution", "most"):
+        amount: Decimal | None = getattr(row, what)
+        if amount is not None and (not amount.is_finite() or amount < 0):
+            raise BadInput(f"{where} the {what} {amount}, which is no fee: give a number at or above zero.")
+    if row.until and row.until <= row.start:
+        raise BadInput(f"{where} the dates {row.start} to {row.until}, which hold no day: correct one of them.")
 
 
-def _midnight_ns(date: str) -> int:
-    return int(datetime.fromisoformat(date + _EXCHANGE_MIDNIGHT).astimezone(UTC).timestamp()) * SECOND_NS
+def _check_chain(name: str, chain: Sequence[FeeRow]) -> None:
+    for row, following in pairwise(chain):
+        where = f"The fee schedule {name} has in row {following.number} the fee {row.kind} from {following.start}"
+        if following.start <= row.start or (row.until and following.start < row.until) or not row.until:
+            raise BadInput(f"{where}, where row {row.number} still holds: end that row, or begin this one later.")
+        if following.start > row.until:
+            raise BadInput(
+                f"{where}, after a hole since {row.until}: let one end on the date on which the next begins."
+            )
 
 
-_SCHEDULES: Final[Mapping[str, type[NoFees | RobinhoodFees]]] = MappingProxyType(
-    {schedule.name: schedule for schedule in (NoFees, RobinhoodFees)}
-)
+def _midnight_ns(day: str) -> int:
+    return int(datetime.fromisoformat(day + _EXCHANGE_MIDNIGHT).astimezone(UTC).timestamp()) * SECOND_NS
+
+
+def _robinhood() -> DatedFees:
+    # What Robinhood passes on for sales of shares. Crypto has no fee here: there the spread between bid and ask is the
+    # cost, so match it on quotes.
+    rows: list[FeeRow] = []
+    sec_ends = [start for start, _ in SEC_SECTION_31[1:]] + [""]
+    for (start, rate), until in zip(SEC_SECTION_31, sec_ends, strict=True):
+        rows.append(_sale(len(rows) + 1, "sec", start, until, per_million=rate))
+    taf_ends = [start for start, _ in FINRA_TRADING_ACTIVITY[1:]] + [""]
+    for (start, (rate, most)), until in zip(FINRA_TRADING_ACTIVITY, taf_ends, strict=True):
+        rows.append(_sale(len(rows) + 1, "taf", start, until, per_share=rate, most=most))
+    return DatedFees("robinhood", rows)
+
+
+def _sale(number: int, kind: str, start: str, until: str, **amounts: Decimal) -> FeeRow:
+    return FeeRow(
+        number=number,
+        kind=kind,
+        start=start,
+        until=until,
+        side=Side.SELL,
+        asset_class=AssetClass.EQUITY,
+        **amounts,
+    )
+
+
+def fees_by_kind(
+    schedule: FeeSchedule, instrument: Instrument, side: Side, *, price: Decimal, quantity: Decimal, ts_ns: int
+) -> Fees:
+    """Return the fees of one execution by kind; a schedule that tells none apart has one kind, its name."""
+    if isinstance(schedule, DatedFees):
+        return schedule.fees(instrument, side, price=price, quantity=quantity, ts_ns=ts_ns)
+    fee = schedule.fee(instrument, side, price=price, quantity=quantity, ts_ns=ts_ns)
+    return ((schedule.name, fee),) if fee else ()
 
 
 def fee_schedule(name: str) -> FeeSchedule:
-    """Return the fee schedule of a name: `none` or `robinhood`.
+    """Return the fee schedule of a name, `none` or `robinhood`, or of a file, `.csv` or `.yaml`.
 
-    Raises BadInput for another name.
+    Raises BadInput for another name, and for a file that is no schedule (see `engine.venues.fee_files`).
     """
-    if name not in _SCHEDULES:
-        raise BadInput(f"The fee schedule {name!r} is not known: use one of {', '.join(_SCHEDULES)}.")
-    return _SCHEDULES[name]()
+    if name == NoFees.name:
+        return NoFees()
+    if name == "robinhood":
+        return _robinhood()
+    if Path(name).suffix in {".csv", ".yaml", ".yml"}:
+        from engine.venues.fee_files import read_fees
+
+        return read_fees(Path(name))
+    raise BadInput(f"The fee schedule {name!r} is not known: use none, robinhood, or a file ending .csv or .yaml.")
+
+
+def is_date(text: str) -> bool:
+    """Return whether a text is a date of the form 2024-05-22."""
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False

@@ -37,7 +37,7 @@ from engine.core.values import (
     notional,
 )
 from engine.matching import Fill, Match, MatchRules, Trigger
-from engine.venues.fees import FeeSchedule, NoFees
+from engine.venues.fees import FeeSchedule, NoFees, fees_by_kind
 from engine.venues.paper_book import PaperBook
 from engine.venues.paper_state import (
     NEVER,
@@ -297,9 +297,10 @@ class PaperDesk:
     def _fill(self, lane: Lane, order: PaperOrder, match: Fill, moment: Moment) -> None:
         command = order.command
         price, quantity = match.price, match.quantity
-        fee = self.settings.fees.fee(
-            lane.instrument, command.side, price=price, quantity=quantity, ts_ns=moment.venue_ts_ns
+        fees = fees_by_kind(
+            self.settings.fees, lane.instrument, command.side, price=price, quantity=quantity, ts_ns=moment.venue_ts_ns
         )
+        fee = sum((amount for _, amount in fees), ZERO)
         value = notional(price, quantity)
         if command.side is Side.BUY:
             if value + fee > self.account.cash:
@@ -319,6 +320,7 @@ class PaperDesk:
             price=price,
             quantity=quantity,
             fee=fee,
+            fees=fees,
             venue_ts_ns=moment.venue_ts_ns,
             received_ts_ns=moment.received_ts_ns,
         )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from engine.core.errors import BadInput
 from engine.core.values import SECOND_NS, Side, instrument_from_symbol
-from engine.venues.fees import FINRA_TRADING_ACTIVITY, SEC_SECTION_31, fee_schedule
+from engine.venues.fees import FINRA_TRADING_ACTIVITY, SEC_SECTION_31, FeeSchedule, fee_schedule, fees_by_kind
 
 SPY = instrument_from_symbol("SPY", 1)
 BITCOIN = instrument_from_symbol("BTC-USD", 2)
@@ -71,3 +73,79 @@ def test_the_tables_ascend() -> None:
     for table in (SEC_SECTION_31, FINRA_TRADING_ACTIVITY):
         dates = [row[0] for row in table]
         assert dates == sorted(set(dates))
+
+
+def test_fees_are_told_by_kind() -> None:
+    schedule = fee_schedule("robinhood")
+    then = ns("2024-01-02T15:00:00+00:00")
+    about: dict[str, Any] = {"price": Decimal(1000), "quantity": Decimal(1000), "ts_ns": then}
+    assert fees_by_kind(schedule, SPY, Side.SELL, **about) == (("sec", Decimal("8.00")), ("taf", Decimal("0.17")))
+    assert fees_by_kind(schedule, SPY, Side.BUY, **about) == ()
+
+
+CSV = """kind,from,until,side,asset,per_million,per_share,per_execution,most
+sec,2024-01-01,2024-05-22,sell,equity,8.00,,,
+sec,2024-05-22,,sell,equity,27.80,,,
+cat,2024-01-01,,,equity,,0.000003,,
+commission,2024-01-01,,,,,0.005,0.35,1.00
+"""
+
+
+def in_file(tmp_path: Path, text: str, name: str = "fees.csv") -> FeeSchedule:
+    path = tmp_path / name
+    path.write_text(text)
+    return fee_schedule(str(path))
+
+
+def test_a_schedule_of_ones_own_is_read_from_a_file(tmp_path: Path) -> None:
+    schedule = in_file(tmp_path, CSV)
+    about: dict[str, Any] = {"price": Decimal(100), "quantity": Decimal(10_000), "ts_ns": ns("2024-06-03T15:00+00:00")}
+    assert fees_by_kind(schedule, SPY, Side.SELL, **about) == (
+        ("sec", Decimal("27.80")),
+        ("cat", Decimal("0.03")),
+        ("commission", Decimal("1.00")),
+    )
+    assert schedule.fee(SPY, Side.BUY, **about) == Decimal("1.03")
+    assert schedule.fee(BITCOIN, Side.BUY, **about) == Decimal("1.00")
+    assert schedule.name.startswith("fees.csv:")
+    assert schedule.name != in_file(tmp_path, CSV.replace("27.80", "27.90")).name
+
+
+def test_a_schedule_may_be_yaml(tmp_path: Path) -> None:
+    text = "- {kind: cat, from: 2024-01-01, per_share: 0.000003}\n"
+    schedule = in_file(tmp_path, text, "fees.yaml")
+    then = ns("2024-06-03T15:00+00:00")
+    assert schedule.fee(SPY, Side.BUY, price=Decimal(5), quantity=Decimal(5000), ts_ns=then) == Decimal("0.02")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        pytest.param("27.80", "-27.80", "row 2 the per_million -27.80, which is no fee", id="a negative fee"),
+        pytest.param("sec,2024-05-22", "sec,2024-05-23", "row 2 .* after a hole since 2024-05-22", id="a hole"),
+        pytest.param("sec,2024-05-22", "sec,2024-05-21", "row 2 .* where row 1 still holds", id="an overlap"),
+        pytest.param("2024-01-01,2024-05-22", "2024-01-01,", "row 2 .* where row 1 still holds", id="two without end"),
+        pytest.param("2024-01-01,2024-05-22", "2024-05-22,2024-01-01", "row 1 .* hold no day", id="ends first"),
+        pytest.param("cat,2024-01-01", "cat,yesterday", "row 3 the dates 'yesterday'", id="no date"),
+        pytest.param("0.000003", "cheap", "row 3 the per_share 'cheap', which is no number", id="no number"),
+        pytest.param("cat,", ",", "row 3 no kind", id="no kind"),
+        pytest.param("sell,equity,8", "both,equity,8", "row 1 the side 'both'", id="no side"),
+        pytest.param("per_million", "rate", "row 1 the column rate: use kind", id="an unknown column"),
+    ],
+)
+def test_a_file_that_is_no_schedule_is_refused_with_its_row(tmp_path: Path, old: str, new: str, says: str) -> None:
+    with pytest.raises(BadInput, match=says):
+        in_file(tmp_path, CSV.replace(old, new))
+
+
+def test_a_file_that_ends_is_refused_beyond_its_end(tmp_path: Path) -> None:
+    schedule = in_file(tmp_path, "kind,from,until,per_share\ncat,2024-01-01,2024-02-01,1\n")
+    with pytest.raises(BadInput, match="ends its fee cat on 2024-02-01"):
+        schedule.fee(SPY, Side.BUY, price=Decimal(1), quantity=Decimal(1), ts_ns=ns("2024-02-01T15:00+00:00"))
+
+
+def test_a_file_that_is_not_there_or_empty_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="cannot be read"):
+        fee_schedule(str(tmp_path / "none.csv"))
+    with pytest.raises(BadInput, match="has no row"):
+        in_file(tmp_path, "kind,from\n")
