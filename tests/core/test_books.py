@@ -9,6 +9,7 @@ import pytest
 
 from engine.calendars import load_sessions
 from engine.core.errors import BadInput, Bug
+from engine.core.execution.bracket_table import ExitStyle
 from engine.core.ledger import Booking, Ledger, record, split
 from engine.core.ledger.lots import Lot, Origin
 from engine.core.messages import (
@@ -299,24 +300,62 @@ def test_a_split_without_its_ratio_is_refused(new: int, old: int) -> None:
     assert account.ledger.position(OWNER, SPY) == 30
 
 
-def test_a_split_halts_an_instrument_whose_bracket_is_open() -> None:
-    scenario = Scenario({0: enter()})
-    scenario.bar(0)
-    (entry,) = scenario.submitted()
-    scenario.fill(entry, "100.00")
-    step = scenario.give(
+def two_for_one(scenario: Scenario, new: int = 2, old: int = 1) -> Step:
+    return scenario.give(
         ShareSplit(
             venue_ts_ns=scenario.now_ts_ns,
             received_ts_ns=scenario.now_ts_ns,
             instrument_id=SPY,
-            new_shares=2,
-            old_shares=1,
+            new_shares=new,
+            old_shares=old,
             source="x",
         )
     )
-    (halted,) = (fact for fact in step.facts if isinstance(fact, TradingStateChanged))
-    assert "was split 2:1 while a bracket was open" in halted.reason
+
+
+@pytest.mark.parametrize("exit_style", ExitStyle)
+def test_a_split_puts_the_stop_and_the_target_into_new_shares(exit_style: ExitStyle) -> None:
+    """100 shares with a stop at 98.50 and a target at 103.00 become 200, at 49.25 and 51.50: cancel, confirm, place."""
+    scenario = Scenario({0: enter()}, exit_style=exit_style)
+    scenario.bar(0)
+    (entry,) = scenario.submitted()
+    scenario.fill(entry, "100.00")
+    legs = scenario.submitted()[1:]
+    for order in legs:
+        scenario.ack(order)
+    two_for_one(scenario)
+    assert set(scenario.canceled()) == {order.client_order_id for order in legs}
     assert scenario.pipeline.ledger.position(STRATEGY, SPY) == 2 * entry.quantity
+    assert not scenario.made(TradingStateChanged)
+    for order in legs:
+        scenario.cancel(order)
+    anew = scenario.submitted()[1 + len(legs) :]
+    prices = {(order.quantity, order.stop_price, order.limit_price) for order in anew}
+    stop, target = (2 * entry.quantity, Decimal("49.25"), None), (2 * entry.quantity, None, Decimal("51.50"))
+    assert prices == ({stop, target} if exit_style is ExitStyle.BOTH_LEGS else {stop})
+    for order in anew:
+        scenario.ack(order)
+    scenario.fill(anew[0], "49.25")
+    assert scenario.pipeline.ledger.position(STRATEGY, SPY) == 0
+    assert scenario.made(PositionChanged)[-1].realized_pnl == entry.quantity * Decimal("-1.50")
+
+
+def test_a_split_that_leaves_less_than_a_share_closes_the_bracket() -> None:
+    scenario = Scenario({0: enter()})
+    scenario.bar(0)
+    (entry,) = scenario.submitted()
+    scenario.fill(entry, "100.00")
+    two_for_one(scenario, 1, int(entry.quantity) + 1)
+    assert scenario.pipeline.ledger.position(STRATEGY, SPY) == 0
+    assert scenario.pipeline.execution.bracket(1).held == 0
+    assert len(scenario.canceled()) == 2
+
+
+def test_a_split_ends_an_entry_that_works() -> None:
+    scenario = Scenario({0: enter(limit=99.0)})
+    scenario.bar(0)
+    two_for_one(scenario)
+    assert scenario.canceled() == [scenario.submitted()[0].client_order_id]
 
 
 # --- corrections, other names, what cannot be booked ------------------------------------------------------------------

@@ -193,6 +193,12 @@ class PairKeeper:
             return self._leaver.want_exit(bracket, "stop", draft)
         return self._cancel(bracket, pair, Purpose.RESTORE, T.STOP_MOVED, draft)
 
+    def replace_orders(self, bracket: Bracket, pair: Pair, draft: Draft) -> list[Wish]:
+        """Put new orders in the place of a pair's, whose quantity and prices are others now (a split)."""
+        if not self.may_sell_part(pair):
+            return []
+        return self._cancel(bracket, pair, Purpose.RESTORE, T.STOP_MOVED, draft)
+
     def may_sell_part(self, pair: Pair) -> bool:
         """Return whether a part of a pair may be sold now: no other swap of it is under way."""
         return pair.phase in _SETTLED and pair.stop is not None

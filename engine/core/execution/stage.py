@@ -21,6 +21,7 @@ from engine.core.execution.orders import Execution, WorkingOrder
 from engine.core.execution.plans import plain_plan
 from engine.core.execution.register import OrderRegister
 from engine.core.execution.settings import Deadlines
+from engine.core.execution.splitting import SplitScale
 from engine.core.execution.waits import Waits
 from engine.core.execution.watching import Levels, PriceWatch
 from engine.core.execution.wishes import Wish
@@ -32,6 +33,7 @@ from engine.core.messages import (
     ExitPlan,
     HaltWanted,
     OrderRequest,
+    ShareSplit,
     VenueReport,
 )
 from engine.core.values import (
@@ -320,6 +322,27 @@ class ExecutionStage:
     def cancel_entry(self, bracket: Bracket, draft: Draft) -> None:
         """Ask for the cancel of a working entry; what it has filled stays."""
         self._leaver.cancel_entry(bracket, draft)
+
+    def split(self, event: ShareSplit, draft: Draft) -> list[Wish]:
+        """Put the brackets of an instrument into new shares: entries end, stops and targets are placed anew."""
+        instrument = self._instruments[event.instrument_id]
+        scale = SplitScale(instrument, new_shares=event.new_shares, old_shares=event.old_shares)
+        wishes: list[Wish] = []
+        for bracket in self.open_brackets(instrument_id=event.instrument_id):
+            self.cancel_entry(bracket, draft)
+            if bracket.held <= 0:
+                continue
+            scale.rescale(bracket)
+            if bracket.held <= 0:
+                # Less than a share is left of it, and that is paid out.
+                self._leaver.cancel(bracket.open_exits(), draft)
+                self._leaver.close(bracket, draft)
+                continue
+            for pair in bracket.living_pairs:
+                if not bracket.wanted_exit:
+                    wishes += self._keeper.replace_orders(bracket, pair, draft)
+        self._set_levels(event.instrument_id)
+        return wishes
 
     # --- prices and pauses ---------------------------------------------------------------------------------
 

@@ -40,25 +40,13 @@ class Bookkeeper:
             raise BadInput(f"The instrument {event.instrument_id} is not of this run, which has {known}.")
         if isinstance(event, ShareSplit):
             split(self._ledger, event, draft)
-            self._split_orders(event, draft)
+            self._desk.fulfil(self._execution.split(event, draft), draft)
         elif isinstance(event, SymbolRenamed):
             self._rename(event, draft)
         else:
             record(self._ledger, event, draft)
         if isinstance(event, ShareSplit | PositionCorrected):
             self._show_positions(event.instrument_id)
-
-    def _split_orders(self, event: ShareSplit, draft: Draft) -> None:
-        # Orders at work are of old shares: entries end here, and what protects is no protection any more.
-        scope = (None, event.instrument_id)
-        self._desk.cancel_entries(scope, draft)
-        if any(bracket.held > 0 for bracket in self._desk.brackets_in_scope(scope)):
-            symbol = self._markets[event.instrument_id].instrument.symbol
-            reason = (
-                f"{symbol} was split {event.new_shares}:{event.old_shares} while a bracket was open: "
-                "its stop and target are of old shares, so cancel them and close the position by hand"
-            )
-            self._desk.halt(scope, reason, draft)
 
     def _rename(self, event: SymbolRenamed, draft: Draft) -> None:
         market = self._markets[event.instrument_id]
