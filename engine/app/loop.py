@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from engine.core.messages import EMPTY_STEP, BarClosed, Event, MarketEvent, Quote, Step, Tick
+from engine.core.messages import EMPTY_STEP, BarClosed, CorporateAction, Event, MarketEvent, Quote, Step, Tick
 from engine.core.pipeline import Pipeline
 from engine.ports import Journal, SimulatedVenue
 
@@ -55,6 +55,9 @@ class EngineLoop:
                     self._show(event)
             elif (kind is Tick or kind is Quote) and has_work(event.instrument_id):  # type: ignore[union-attr]
                 self._show(event)
+            elif isinstance(event, CorporateAction):
+                self._act(event)
+                continue
             result = step(event)
             if result is EMPTY_STEP:
                 continue
@@ -96,6 +99,12 @@ class EngineLoop:
         while self.settle():
             self._venue.observe_open(event)
         self._venue.observe_rest(event)
+        self.settle()
+
+    def _act(self, event: MarketEvent) -> None:
+        # The venue ends the orders of a split by itself; the engine hears of it after it has counted its new shares.
+        self._venue.observe_rest(event)
+        self._journal_step(event, self._pipeline.step(event))
         self.settle()
 
     def _keep(self, event: Event, result: Step, on_append: Callable[[], None] | None = None) -> None:

@@ -20,6 +20,7 @@ from engine.core.execution.orders import WorkingOrder
 from engine.core.messages import (
     BarClosed,
     CancelOrder,
+    CorporateAction,
     Event,
     MarketEvent,
     QueryOrder,
@@ -241,8 +242,11 @@ class TradingAccount:
             if isinstance(event, BarClosed):
                 if event.bar.start_ts_ns < seen[event.bar.instrument_id]:
                     continue
-            elif isinstance(event, TimeAdvanced) and event.received_ts_ns < self.pipeline.now_ts_ns:
-                continue
+            elif isinstance(event, TimeAdvanced | CorporateAction):
+                # A moment may be told twice; a corporate action that was taken must not be.
+                taken_ts_ns = self.pipeline.now_ts_ns + isinstance(event, CorporateAction)
+                if event.received_ts_ns < taken_ts_ns:
+                    continue
             yield event
 
     def _take_requests(self) -> None:

@@ -37,6 +37,7 @@ from engine.core.messages import (
     BarClosed,
     CancelOrder,
     Command,
+    CorporateAction,
     MarketEvent,
     QueryOrder,
     Quote,
@@ -54,6 +55,7 @@ from engine.core.values import (
     Sessions,
 )
 from engine.matching import match_open, match_quote, match_rest, match_tick
+from engine.venues.paper_actions import apply_action
 from engine.venues.paper_book import PaperBook
 from engine.venues.paper_desk import PaperDesk, PaperSettings, cancel_rejected, rejected
 from engine.venues.paper_state import OPEN_DONE, REST_DONE, TAPE, Lane, Moment, PaperOrderStatus
@@ -146,6 +148,9 @@ class PaperVenue:
             self._on_tick(event)
         elif isinstance(event, Quote):
             self._on_quote(event)
+        elif isinstance(event, CorporateAction):
+            apply_action(self._desk, self._lanes[event.instrument_id], event)
+            self._desk.finish()
 
     def _rest_of_bar(self, event: BarClosed) -> None:
         bar = event.bar

@@ -206,6 +206,12 @@ class PaperDesk:
         reason = "the order is gone" if order.status is _GONE else "the order has not arrived"
         self.answer(cancel_rejected(order.command.client_order_id, reason, moment))
 
+    def cancel_all(self, lane: Lane, reason: str, moment: Moment) -> None:
+        """End every working order of an instrument on the venue's own account."""
+        for identity in list(lane.working):
+            if identity in lane.working:
+                self._cancel(lane, self.orders[identity], reason, moment)
+
     def expire_due(self, lane: Lane, moment: Moment) -> None:
         """End the orders whose session closed at or before a moment."""
         for order in [self.orders[identity] for identity in lane.working]:

@@ -102,6 +102,8 @@ class LaneState:
     #: Moment of the quote in force, ns UTC; negative while none was seen.
     quote_ts_ns: int = -NEVER
     has_prints: bool = False
+    #: Moment of the latest corporate action that was applied, ns UTC.
+    action_ts_ns: int = -1
 
 
 @dataclass(slots=True, kw_only=True)
