@@ -9,7 +9,6 @@ import pytest
 
 from engine.calendars import load_sessions
 from engine.core.errors import BadInput, Bug
-from engine.core.execution.bracket_table import ExitStyle
 from engine.core.ledger import Booking, Ledger, record, split
 from engine.core.ledger.lots import Lot, Origin
 from engine.core.messages import (
@@ -23,25 +22,19 @@ from engine.core.messages import (
     GoodFaithViolated,
     LotClosed,
     LotsChosen,
-    OrderFilled,
     PositionAdjusted,
     PositionChanged,
     PositionCorrected,
     ShareSplit,
     Step,
     SuspenseBooked,
-    SuspenseKind,
-    SymbolChanged,
-    SymbolRenamed,
     TimeAdvanced,
-    TradingStateChanged,
 )
 from engine.core.values import (
     DAY_NS,
     SECOND_NS,
     AccountKind,
     AccountTerms,
-    ClientOrderId,
     ExecutionId,
     Leg,
     LotMethod,
@@ -49,8 +42,8 @@ from engine.core.values import (
     StrategyId,
     instrument_from_symbol,
 )
-from engine.testing.books import BooksProof, prove_books
-from engine.testing.scenario import SPY, STRATEGY, Scenario, enter
+from engine.testing.books import BooksProof
+from engine.testing.scenario import SPY
 
 OWNER = StrategyId("owner")
 SHARES = instrument_from_symbol("SPY", 1)
@@ -300,64 +293,6 @@ def test_a_split_without_its_ratio_is_refused(new: int, old: int) -> None:
     assert account.ledger.position(OWNER, SPY) == 30
 
 
-def two_for_one(scenario: Scenario, new: int = 2, old: int = 1) -> Step:
-    return scenario.give(
-        ShareSplit(
-            venue_ts_ns=scenario.now_ts_ns,
-            received_ts_ns=scenario.now_ts_ns,
-            instrument_id=SPY,
-            new_shares=new,
-            old_shares=old,
-            source="x",
-        )
-    )
-
-
-@pytest.mark.parametrize("exit_style", ExitStyle)
-def test_a_split_puts_the_stop_and_the_target_into_new_shares(exit_style: ExitStyle) -> None:
-    """100 shares with a stop at 98.50 and a target at 103.00 become 200, at 49.25 and 51.50: cancel, confirm, place."""
-    scenario = Scenario({0: enter()}, exit_style=exit_style)
-    scenario.bar(0)
-    (entry,) = scenario.submitted()
-    scenario.fill(entry, "100.00")
-    legs = scenario.submitted()[1:]
-    for order in legs:
-        scenario.ack(order)
-    two_for_one(scenario)
-    assert set(scenario.canceled()) == {order.client_order_id for order in legs}
-    assert scenario.pipeline.ledger.position(STRATEGY, SPY) == 2 * entry.quantity
-    assert not scenario.made(TradingStateChanged)
-    for order in legs:
-        scenario.cancel(order)
-    anew = scenario.submitted()[1 + len(legs) :]
-    prices = {(order.quantity, order.stop_price, order.limit_price) for order in anew}
-    stop, target = (2 * entry.quantity, Decimal("49.25"), None), (2 * entry.quantity, None, Decimal("51.50"))
-    assert prices == ({stop, target} if exit_style is ExitStyle.BOTH_LEGS else {stop})
-    for order in anew:
-        scenario.ack(order)
-    scenario.fill(anew[0], "49.25")
-    assert scenario.pipeline.ledger.position(STRATEGY, SPY) == 0
-    assert scenario.made(PositionChanged)[-1].realized_pnl == entry.quantity * Decimal("-1.50")
-
-
-def test_a_split_that_leaves_less_than_a_share_closes_the_bracket() -> None:
-    scenario = Scenario({0: enter()})
-    scenario.bar(0)
-    (entry,) = scenario.submitted()
-    scenario.fill(entry, "100.00")
-    two_for_one(scenario, 1, int(entry.quantity) + 1)
-    assert scenario.pipeline.ledger.position(STRATEGY, SPY) == 0
-    assert scenario.pipeline.execution.bracket(1).held == 0
-    assert len(scenario.canceled()) == 2
-
-
-def test_a_split_ends_an_entry_that_works() -> None:
-    scenario = Scenario({0: enter(limit=99.0)})
-    scenario.bar(0)
-    two_for_one(scenario)
-    assert scenario.canceled() == [scenario.submitted()[0].client_order_id]
-
-
 # --- corrections, other names, what cannot be booked ------------------------------------------------------------------
 
 
@@ -411,96 +346,3 @@ def test_a_sale_beyond_the_position_is_suspended_and_its_bust_takes_that_back() 
     assert account.ledger.position(OWNER, SPY) == 10
     assert account.ledger.oversold(OWNER, SPY) == 0
     assert [fact.quantity for fact in account.made(SuspenseBooked)] == [Decimal(5), Decimal(-5)]
-
-
-def test_a_fill_of_an_unknown_order_is_suspended_and_halts() -> None:
-    scenario = Scenario({})
-    step = scenario.give(
-        OrderFilled(
-            venue_ts_ns=scenario.now_ts_ns,
-            received_ts_ns=scenario.now_ts_ns,
-            client_order_id=ClientOrderId("never-sent"),
-            execution_id=ExecutionId("x"),
-            price=Decimal(5),
-            quantity=Decimal(3),
-            fee=Decimal(0),
-        )
-    )
-    (suspended,) = (fact for fact in step.facts if isinstance(fact, SuspenseBooked))
-    assert (suspended.kind, suspended.value) == (SuspenseKind.UNMATCHED, Decimal(15))
-    (halted,) = (fact for fact in step.facts if isinstance(fact, TradingStateChanged))
-    assert (halted.instrument_id, "not ours" in halted.reason) == (None, True)
-    assert scenario.pipeline.ledger.cash == Decimal(100_000)
-
-
-def test_an_oversold_position_halts_its_instrument() -> None:
-    """Short of nothing: a venue that fills a sale twice over leaves a halt, not a short position."""
-    scenario = Scenario({0: enter()})
-    scenario.bar(0)
-    (entry,) = scenario.submitted()
-    scenario.fill(entry, "100.00")
-    exit_order = next(order for order in scenario.submitted() if order.side is Side.SELL)
-    step = scenario.fill(exit_order, "101.00", str(exit_order.quantity + 5))
-    assert any(isinstance(fact, TradingStateChanged) and "suspense" in fact.reason for fact in step.facts)
-    assert scenario.pipeline.ledger.position(STRATEGY, SPY) == 0
-    assert scenario.pipeline.ledger.oversold(STRATEGY, SPY) == 5
-
-
-def test_an_instrument_bears_its_new_symbol_from_then_on() -> None:
-    scenario = Scenario({0: enter(), 2: enter()})
-    scenario.bar(0)
-    step = scenario.give(
-        SymbolRenamed(
-            venue_ts_ns=scenario.now_ts_ns,
-            received_ts_ns=scenario.now_ts_ns,
-            instrument_id=SPY,
-            symbol="SPYX",
-            source="exchange",
-        )
-    )
-    (changed,) = (fact for fact in step.facts if isinstance(fact, SymbolChanged))
-    assert (changed.from_symbol, changed.to_symbol) == ("SPY", "SPYX")
-    (entry,) = scenario.submitted()
-    scenario.fill(entry, "100.00")
-    assert {order.symbol for order in scenario.submitted()[1:]} == {"SPYX"}
-    with pytest.raises(BadInput, match="not another one"):
-        scenario.give(
-            SymbolRenamed(
-                venue_ts_ns=scenario.now_ts_ns,
-                received_ts_ns=scenario.now_ts_ns,
-                instrument_id=SPY,
-                symbol="SPYX",
-                source="exchange",
-            )
-        )
-
-
-def test_the_books_of_a_whole_scenario_are_proved() -> None:
-    scenario = Scenario({0: enter()})
-    steps: list[tuple[Any, Step]] = [(scenario.events[0], Step(tuple(scenario.facts), ()))]
-    step = scenario.bar(0)
-    steps.append((scenario.events[-1], step))
-    (entry,) = scenario.submitted()
-    step = scenario.fill(entry, "100.01")
-    steps.append((scenario.events[-1], step))
-    step = scenario.bar(1, 101.25)
-    steps.append((scenario.events[-1], step))
-    assert prove_books(steps, scenario.pipeline.ledger).steps == 4
-    # A figure that does not follow is found.
-    wrong = [fact for fact in steps[2][1].facts if not isinstance(fact, LotClosed | PositionChanged)]
-    steps[2] = (steps[2][0], Step((*wrong, _other(steps[2][1])), ()))
-    with pytest.raises(AssertionError, match=r"The cost of .* is 1, the facts make"):
-        prove_books(steps)
-
-
-def _other(step: Step) -> PositionChanged:
-    (changed,) = (fact for fact in step.facts if isinstance(fact, PositionChanged))
-    return PositionChanged(
-        strategy_id=changed.strategy_id,
-        instrument_id=changed.instrument_id,
-        symbol=changed.symbol,
-        quantity=changed.quantity,
-        cost=Decimal(1),
-        realized_pnl=changed.realized_pnl,
-        ts_ns=changed.ts_ns,
-    )

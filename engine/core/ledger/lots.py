@@ -98,7 +98,7 @@ class Figures(NamedTuple):
 
     def since(self, before: Figures) -> Figures:
         """Return the change from an earlier time."""
-        return Figures(*(now - then for now, then in zip(self, before, strict=True)))
+        return Figures(*(new - old for new, old in zip(self, before, strict=True)))
 
 
 @dataclass(slots=True, kw_only=True)
