@@ -65,7 +65,8 @@ class Ordeal:
         self.exposed_ns = 0
         waits = Deadlines()
         patience_ns = waits.protect_ns + waits.swap_ns + waits.acknowledge_ns + waits.cancel_ns
-        self._exposed_ns_max = exposed_ns_max or patience_ns + 2 * temper.delay_s_max * SECOND_NS
+        patience_ns += 2 * temper.delay_s_max * SECOND_NS
+        self._exposed_ns_max = patience_ns if exposed_ns_max is None else exposed_ns_max
         self._exposed_since: int | None = None
         self._random = Random(seed)
 
@@ -85,11 +86,15 @@ class Ordeal:
 
     # --- playing -------------------------------------------------------------------------------------------
 
-    def play(self, closes: Sequence[float], *, from_minute: int = 0) -> None:
-        """Show a close per minute: the venue sees each at some moment of its minute, the engine at the minute's end."""
-        for minute, close in enumerate(closes, start=from_minute):
+    def play(self, closes: Sequence[float | tuple[float, float]], *, from_minute: int = 0) -> None:
+        """Show a close per minute: the venue trades at it from some moment of its minute on, the engine sees it last.
+
+        A pair is a close and what the venue trades at instead: the price was there, and is gone when an order comes.
+        """
+        for minute, shown in enumerate(closes, start=from_minute):
+            close, traded = shown if isinstance(shown, tuple) else (shown, shown)
             start = OPEN_TS_NS + minute * MINUTE_NS
-            self.venue.observe(Decimal(repr(close)), start + self._random.randrange(60) * SECOND_NS)
+            self.venue.observe(Decimal(repr(traded)), start + self._random.randrange(60) * SECOND_NS)
             self.pass_to(start + MINUTE_NS - 1)
             self.scenario.now_ts_ns = start + MINUTE_NS
             self._take(self.scenario.bar(minute, close))
