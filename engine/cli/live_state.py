@@ -317,6 +317,9 @@ class RunState:
     # --- market --------------------------------------------------------------------------------------------
 
     def _bar(self, bar: Bar) -> None:
+        if bar.revision:
+            # The screen shows what strategies saw.
+            return
         lane = self.lanes[bar.instrument_id]
         bars = lane.bars
         if bars and bars[-1].start_ts_ns == bar.start_ts_ns:

@@ -15,14 +15,24 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 import numpy as np
-import numpy.typing as npt
 
 from engine.core.errors import BadInput
 from engine.core.values import MINUTE_NS, SECOND_NS, exact
+from engine.feeds.sides import Floats, Ints, Mask, whole_quotes
 
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
-Mask = npt.NDArray[np.bool_]
+__all__ = [
+    "Floats",
+    "Ints",
+    "MarketKind",
+    "MarketTable",
+    "Mask",
+    "chunks",
+    "column_names",
+    "latest_so_far",
+    "ordered_table",
+    "read_market",
+    "utc_text",
+]
 
 _UTC_NAMES: Final = frozenset({"UTC", "Etc/UTC", "GMT", "Etc/GMT", "Zulu", "Z", "+00:00", "+0000"})
 _PARQUET_SUFFIXES: Final = (".parquet", ".pq")
@@ -53,9 +63,12 @@ _SIZES: Final = {
 _OPTIONAL_PRICES: Final = {MarketKind.BARS: ("vwap",), MarketKind.TICKS: (), MarketKind.QUOTES: ()}
 _EXTRAS: Final = {
     MarketKind.BARS: (),
-    MarketKind.TICKS: ("exchange", "conditions", "sequence"),
+    MarketKind.TICKS: ("exchange", "conditions", "sequence", "corrects"),
     MarketKind.QUOTES: (),
 }
+_SUSPICIOUS: Final = "suspicious"
+_MARKED: Final = {MarketKind.BARS: (), MarketKind.TICKS: (_SUSPICIOUS,), MarketKind.QUOTES: (_SUSPICIOUS,)}
+_ONE_SIDED: Final = ("symbol", "ts", "side", "price", "size")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,8 +86,12 @@ class MarketTable:
     received_ts_ns: Ints
     #: The numbers by name, float64; bars always have `vwap` (their close where the file has none).
     columns: Mapping[str, Floats]
-    #: Arrow arrays by name: `exchange`, `conditions`, `sequence` of ticks, where the file has them.
+    #: Arrow arrays by name: `exchange`, `conditions`, `sequence`, `corrects` of ticks, where the file has them.
     extras: Mapping[str, Any]
+    #: Row of the file, from 1, of each row here; None for a table that comes from no file.
+    rows: Ints | None = None
+    #: How many rows of the file were left out as suspicious.
+    suspicious: int = 0
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -95,20 +112,29 @@ class MarketTable:
 
 
 def read_market(
-    path: Path | str, kind: MarketKind, *, symbols: Sequence[str] | None = None, whole_minutes: bool = True
+    path: Path | str,
+    kind: MarketKind,
+    *,
+    symbols: Sequence[str] | None = None,
+    whole_minutes: bool = True,
+    drops_suspicious: bool = False,
 ) -> MarketTable:
     """Read and check a file of bars, ticks or quotes; only the rows of `symbols` when they are given.
 
-    `whole_minutes` asks the bars of a file to start on a minute; False admits finer bars.
+    `whole_minutes` asks the bars of a file to start on a minute; False admits finer bars. `drops_suspicious` leaves
+    out rows that a column `suspicious` marks. Quotes may come one side a row, as `side` (B or A), `price`, `size`;
+    a side that was not quoted yet is 0 then.
 
     Raises BadInput, naming the row, for anything that a replay could not trade on.
     """
     file = _MarketFile(Path(path), kind)
     table = file.select(file.load(), symbols)
+    if drops_suspicious and _SUSPICIOUS in table.column_names:
+        table = file.drop_suspicious(table)
     encoded = file.column(table, "symbol").dictionary_encode()
     codes = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
     ts_ns = file.times(file.column(table, "ts"))
-    numbers = _PRICES[kind] + _SIZES[kind]
+    numbers = ("price", "size") if file.is_one_sided else _PRICES[kind] + _SIZES[kind]
     optional = tuple(name for name in _OPTIONAL_PRICES[kind] if name in table.column_names)
     columns = {name: file.floats(file.column(table, name), name) for name in numbers + optional}
     file.check_numbers(columns)
@@ -118,6 +144,8 @@ def read_market(
         if whole_minutes:
             file.check_minute_steps(codes, ts_ns, encoded.dictionary.to_pylist())
         columns.setdefault("vwap", columns["close"])
+    if file.is_one_sided:
+        columns = whole_quotes(codes, ts_ns, file.is_bid(table), price=columns["price"], size=columns["size"])
     extras = {name: file.tag(table, name) for name in _EXTRAS[kind] if name in table.column_names}
     return ordered_table(
         kind=kind,
@@ -126,6 +154,8 @@ def read_market(
         ts_ns=ts_ns,
         columns=columns,
         extras=extras,
+        rows=file.rows,
+        suspicious=file.suspicious,
     )
 
 
@@ -137,6 +167,8 @@ def ordered_table(
     ts_ns: Ints,
     columns: Mapping[str, Floats],
     extras: Mapping[str, Any] | None = None,
+    rows: Ints | None = None,
+    suspicious: int = 0,
 ) -> MarketTable:
     """Return checked columns, in file order, as a table in the order of delivery.
 
@@ -149,6 +181,7 @@ def ordered_table(
         codes, ts_ns, received = codes[order], ts_ns[order], received[order]
         columns = {name: values[order] for name, values in columns.items()}
         extras = {name: values.take(order) for name, values in extras.items()}
+        rows = None if rows is None else rows[order]
     if kind is MarketKind.BARS:
         received = received + MINUTE_NS
     return MarketTable(
@@ -159,6 +192,8 @@ def ordered_table(
         received_ts_ns=received,
         columns=columns,
         extras=extras,
+        rows=rows,
+        suspicious=suspicious,
     )
 
 
@@ -180,9 +215,14 @@ class _MarketFile:
     def __init__(self, path: Path, kind: MarketKind) -> None:
         self.path = path
         self.kind = kind
-        self.wanted = ("symbol", "ts", *_PRICES[kind], *_SIZES[kind])
-        self.known = (*self.wanted, *_OPTIONAL_PRICES[kind], *_EXTRAS[kind])
+        self.wanted: tuple[str, ...] = ("symbol", "ts", *_PRICES[kind], *_SIZES[kind])
+        self.known = (*self.wanted, *_OPTIONAL_PRICES[kind], *_EXTRAS[kind], *_MARKED[kind])
         self.rows: Ints = np.empty(0, dtype=np.int64)
+        self.suspicious = 0
+
+    @property
+    def is_one_sided(self) -> bool:
+        return self.wanted is _ONE_SIDED
 
     def fail(self, problem: str) -> NoReturn:
         raise BadInput(f"The {self.kind} file {self.path} {problem}.") from None
@@ -190,7 +230,7 @@ class _MarketFile:
     def fail_at(self, index: int, column: str, value: object, problem: str) -> NoReturn:
         self.fail(f"has {column} {value!r} in row {self.rows[index]}, {problem}")
 
-    def load(self) -> Any:
+    def load(self, *, names_only: bool = False) -> Any:
         if not self.path.is_file():
             self.fail("does not exist or is no file: check the path")
         name = self.path.name.lower()
@@ -199,6 +239,8 @@ class _MarketFile:
         import pyarrow as pa
 
         try:
+            if names_only:
+                return self._names(name)
             table = self._load_parquet() if name.endswith(_PARQUET_SUFFIXES) else self._load_csv()
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             reason = (str(error).splitlines() or ["no reason given"])[0].rstrip(".")
@@ -207,6 +249,14 @@ class _MarketFile:
         if not len(table):
             self.fail("holds no rows: check how it was written")
         return table
+
+    def _names(self, name: str) -> Any:
+        from pyarrow import csv, parquet
+
+        if name.endswith(_PARQUET_SUFFIXES):
+            return parquet.read_schema(self.path).names
+        with csv.open_csv(self.path) as reader:
+            return reader.schema.names
 
     def _load_parquet(self) -> Any:
         import pyarrow.parquet as pq
@@ -219,7 +269,9 @@ class _MarketFile:
         import pyarrow as pa
 
         numbers = (*_PRICES[self.kind], *_SIZES[self.kind], *_OPTIONAL_PRICES[self.kind])
-        texts = dict.fromkeys(("symbol", "ts", *_EXTRAS[self.kind]), pa.string())
+        texts = dict.fromkeys(("symbol", "ts", *_EXTRAS[self.kind], *_MARKED[self.kind]), pa.string())
+        if self.kind is MarketKind.QUOTES:
+            numbers, texts["side"] = (*numbers, "price", "size"), pa.string()
         try:
             return self._parse_csv(texts | dict.fromkeys(numbers, pa.float64()))
         except pa.ArrowInvalid:
@@ -233,6 +285,8 @@ class _MarketFile:
         return csv.read_csv(self.path, convert_options=options)
 
     def _check_names(self, names: Sequence[str]) -> None:
+        if self.kind is MarketKind.QUOTES and "side" in names and "bid" not in names:
+            self.wanted, self.known = _ONE_SIDED, (*_ONE_SIDED, _SUSPICIOUS)
         missing = [name for name in self.wanted if name not in names]
         if missing:
             self.fail(
@@ -262,6 +316,28 @@ class _MarketFile:
         mask = pc.is_in(column, value_set=pa.array(symbols, pa.string()))
         self.rows = self.rows[mask.to_numpy()]
         return table.filter(mask)
+
+    def drop_suspicious(self, table: Any) -> Any:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        column = self._cast(table.column(_SUSPICIOUS), pa.bool_(), _SUSPICIOUS, f"which is no truth value: {_MEND}")
+        is_good = pc.invert(pc.fill_null(column, fill_value=False))
+        good: Mask = is_good.to_numpy(zero_copy_only=False)
+        self.rows = self.rows[good]
+        self.suspicious = len(good) - len(self.rows)
+        if not len(self.rows):
+            self.fail("holds suspicious rows only: check the column suspicious")
+        return table.filter(is_good)
+
+    def is_bid(self, table: Any) -> Mask:
+        sides = np.char.upper(self.column(table, "side").to_numpy(zero_copy_only=False).astype(str))
+        is_bid: Mask = sides == "B"
+        wrong = ~is_bid & (sides != "A")
+        if wrong.any():
+            index = int(np.argmax(wrong))
+            self.fail_at(index, "side", str(sides[index]), f"which is neither B nor A: {_MEND}")
+        return is_bid
 
     def column(self, table: Any, name: str) -> Any:
         column = table.column(name).combine_chunks()
@@ -329,7 +405,7 @@ class _MarketFile:
         sizes = _SIZES[self.kind]
         for name, values in columns.items():
             self._check(name, values, ~np.isfinite(values), f"which is not finite: {_MEND}")
-            if name in sizes:
+            if name in sizes or (name == "size" and self.is_one_sided):
                 self._check(name, values, values < 0, f"which is negative: {_MEND}")
                 continue
             self._check(name, values, values <= 0, f"which is not above zero: {_MEND}")
@@ -401,6 +477,11 @@ def _first_failure(column: Any, to: Any) -> int:
         else:
             good = middle
     return good
+
+
+def column_names(path: Path) -> list[str]:
+    """Return the names of a file's columns; raises BadInput for a file that is no Parquet or CSV."""
+    return list(_MarketFile(path, MarketKind.TICKS).load(names_only=True))
 
 
 def utc_text(ts_ns: int) -> str:

@@ -13,8 +13,9 @@ import numpy as np
 from engine.calendars import load_sessions
 from engine.core.bars import GRACE_NS
 from engine.core.errors import BadInput, Bug
-from engine.core.messages import Bar, BarClosed, MarketEvent, Quote, Tick, TimeAdvanced
+from engine.core.messages import Bar, BarClosed, MarketEvent, Quote, Tick, TickCanceled, TickCorrected, TimeAdvanced
 from engine.core.values import MINUTE_NS, Instrument, InstrumentId, SessionKind, Sessions, instrument_from_symbol
+from engine.feeds.batch_stream import changes_of
 from engine.feeds.files import Ints, MarketKind, MarketTable, Mask, chunks, read_market, utc_text
 
 _KINDS: Final = (SessionKind.EXTENDED, SessionKind.REGULAR)
@@ -165,8 +166,16 @@ def bar_events(
 
 def tick_events(
     table: MarketTable, ids: Sequence[InstrumentId], start_after_ts_ns: int | None = None
-) -> Iterator[Tick]:
-    """Yield the prints of a table as events; `ids` belong to its symbols."""
+) -> Iterator[Tick | TickCorrected | TickCanceled]:
+    """Yield the prints of a table as events, and their corrections and cancels; `ids` belong to its symbols."""
+    prints = _prints(table, ids, start_after_ts_ns)
+    corrects = table.extras.get("corrects")
+    if corrects is None or corrects.null_count == len(corrects):
+        return prints
+    return changes_of(prints, corrects[_first_after(table, start_after_ts_ns) :].to_pylist())
+
+
+def _prints(table: MarketTable, ids: Sequence[InstrumentId], start_after_ts_ns: int | None) -> Iterator[Tick]:
     for chunk in chunks(len(table), start=_first_after(table, start_after_ts_ns)):
         for code, ts_ns, received, price, size, sequence, exchange, conditions in zip(
             table.codes[chunk].tolist(),

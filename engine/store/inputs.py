@@ -19,6 +19,7 @@ from engine.core.messages import (
     Bar,
     BarClosed,
     Event,
+    GapMarked,
     HealthReported,
     InputsRefused,
     InstrumentStatus,
@@ -27,6 +28,8 @@ from engine.core.messages import (
     QuoteConsulted,
     Step,
     Tick,
+    TickCanceled,
+    TickCorrected,
     TimeAdvanced,
 )
 from engine.core.values import InstrumentId, SessionKind
@@ -36,9 +39,9 @@ from engine.store.layouts import BARS, LAYOUTS, PLAIN_BAR_WIDTH
 from engine.store.rows import Row
 
 #: Inputs that are journaled only when their step holds something: they change nothing durable otherwise.
-_PASSING: Final = frozenset({Tick, Quote, TimeAdvanced, InstrumentStatus, HealthReported})
+_PASSING: Final = frozenset({Tick, TickCorrected, TickCanceled, Quote, TimeAdvanced, InstrumentStatus, HealthReported})
 
-_MARKET_NUMBERS: Final = frozenset({"price", "size", "bid", "ask", "bid_size", "ask_size"})
+_MARKET_NUMBERS: Final = frozenset({"price", "size", "bid", "ask", "bid_size", "ask_size", "old_price", "old_size"})
 
 _encode: Final = msgspec.json.Encoder().encode
 _KINDS: Final[dict[str, type]] = {kind.__name__: kind for kind in get_args(Event)}
@@ -63,7 +66,7 @@ def input_row(event: Event, step: Step, number: int) -> Row:
 def _payload(event: Event, step: Step) -> str | None:
     if isinstance(event, BarClosed) and _was_taken(event, step):
         return None
-    if isinstance(event, Tick | Quote):
+    if isinstance(event, Tick | TickCorrected | TickCanceled | Quote):
         return _market_payload(event)
     return _encode(event).decode()
 
@@ -74,7 +77,7 @@ def _was_taken(event: BarClosed, step: Step) -> bool:
     return bool(bars) and bars[-1] is event.bar
 
 
-def _market_payload(event: Tick | Quote) -> str:
+def _market_payload(event: Tick | TickCorrected | TickCanceled | Quote) -> str:
     # JSON has no word for what is not a number: such a price is kept as text, and the reader takes it back.
     fields: dict[str, object] = msgspec.to_builtins(event)
     for name, value in fields.items():
@@ -190,9 +193,22 @@ def _offset_of(connection: sqlite.Connection, account_id: int) -> int:
     return int(row[0])
 
 
-def read_refusals(connection: sqlite.Connection, account: AccountRow) -> dict[int, tuple[InputsRefused, ...]]:
-    """Return what was refused, by the number of the step that said so."""
-    refused: dict[int, tuple[InputsRefused, ...]] = {}
+def read_refusals(
+    connection: sqlite.Connection, account: AccountRow
+) -> dict[int, tuple[GapMarked | InputsRefused, ...]]:
+    """Return what a tape lacked and what was refused, by the number of the step that said so."""
+    noted: dict[int, tuple[GapMarked | InputsRefused, ...]] = {}
+    # The gap of an interrupted feed comes from its event; one in the sequences comes from prints that are not kept.
+    for step_id, instrument_id, from_ts_ns, until_ts_ns, reason in connection.execute(
+        "SELECT g.step_id, g.instrument_id, g.from_ts_ns, g.until_ts_ns, g.reason FROM gaps AS g "
+        "JOIN inputs AS i ON i.id = g.step_id WHERE g.account_id = ? AND i.kind = 'Tick' ORDER BY g.id",
+        (account.account_id,),
+    ):
+        gap = GapMarked(
+            instrument_id=InstrumentId(instrument_id), from_ts_ns=from_ts_ns, until_ts_ns=until_ts_ns, reason=reason
+        )
+        step = step_id - account.id_offset
+        noted[step] = (*noted.get(step, ()), gap)
     cursor = connection.execute(
         "SELECT step_id, instrument_id, reason, count, ts_ns FROM refused_inputs WHERE account_id = ? ORDER BY id",
         (account.account_id,),
@@ -200,8 +216,8 @@ def read_refusals(connection: sqlite.Connection, account: AccountRow) -> dict[in
     for step_id, instrument_id, reason, count, ts_ns in cursor:
         fact = InputsRefused(instrument_id=InstrumentId(instrument_id), reason=reason, count=count, ts_ns=ts_ns)
         step = step_id - account.id_offset
-        refused[step] = (*refused.get(step, ()), fact)
-    return refused
+        noted[step] = (*noted.get(step, ()), fact)
+    return noted
 
 
 def read_consulted_quotes(connection: sqlite.Connection, account: AccountRow) -> dict[int, tuple[QuoteConsulted, ...]]:

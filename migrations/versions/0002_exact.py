@@ -19,7 +19,7 @@ WORDS: dict[str, str] = {
     "bracket_triggers": "target_reached target_decided stop_moved part_wanted swap_failed swap_goes_on",
     "input_kinds": (
         "CashCorrected PositionCorrected LotsChosen ShareSplit DividendDeclared SymbolRenamed "
-        "InstrumentStatus HealthReported"
+        "InstrumentStatus HealthReported TickCorrected TickCanceled"
     ),
     "breaker_kinds": "daily_loss drawdown consecutive_losses error_rate repeated_executions",
     "breaker_states": "ARMED TRIPPED",

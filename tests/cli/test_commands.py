@@ -38,6 +38,7 @@ _COMMANDS = (
     ("flatten",),
     ("sql",),
     ("bars", "build"),
+    ("bars", "diff"),
     ("db", "path"),
     ("db", "upgrade"),
     ("db", "check"),

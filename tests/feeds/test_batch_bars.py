@@ -15,7 +15,9 @@ from engine.core.bars import BarBuilder, PrintSource
 from engine.core.errors import BadInput
 from engine.core.messages import Bar, Quote, Tick
 from engine.core.values import MINUTE_NS, SECOND_NS, AlwaysOpen, InstrumentId
-from engine.feeds.batch_bars import BarColumns, bars_from_bars, bars_from_quotes, bars_from_ticks, build_bars
+from engine.feeds.bar_columns import BarColumns
+from engine.feeds.bar_files import BarRules, build_bars
+from engine.feeds.batch_bars import bars_from_bars, bars_from_quotes, bars_from_ticks
 from engine.feeds.files import Floats, Ints, MarketKind, read_market
 
 Write = Callable[[Mapping[str, Sequence[Any]]], Path]
@@ -196,4 +198,4 @@ def test_times_outside_the_calendar_are_refused(write_csv: Write, tmp_path: Path
     path = write_csv({**TICKS, "ts": ["1980-01-02T14:30:01Z"] * 3})
     with pytest.raises(BadInput, match="outside the calendar XNYS"):
         build_bars(MarketKind.TICKS, path, tmp_path / "bars.csv")
-    assert build_bars(MarketKind.TICKS, path, tmp_path / "bars.csv", calendar="24/7").bars == 2
+    assert build_bars(MarketKind.TICKS, path, tmp_path / "bars.csv", rules=BarRules(calendar="24/7")).bars == 2

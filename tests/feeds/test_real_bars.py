@@ -11,7 +11,8 @@ import pytest
 from engine.calendars import load_sessions
 from engine.core.bars import BarBuilder
 from engine.core.messages import Bar, BarClosed, Tick
-from engine.feeds.batch_bars import bars_from_ticks, build_bars
+from engine.feeds.bar_files import build_bars
+from engine.feeds.batch_bars import bars_from_ticks
 from engine.feeds.files import MarketKind, MarketTable, read_market
 from engine.feeds.replay import ReplayFeed
 

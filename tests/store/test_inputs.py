@@ -59,6 +59,7 @@ _by_type = {
     "str | int | None": st.none() | st.text() | _whole,
     "Bar": _bars,
     "StrategyId": st.text(),
+    "float | None": st.none() | _real,
     "CashMovementKind": st.sampled_from(CashMovementKind),
     "AdjustmentKind": st.sampled_from(AdjustmentKind),
     "tuple[str, ...]": st.lists(st.text(), max_size=3).map(tuple),

@@ -24,6 +24,7 @@ _FILE_BYTES_MAX = 1_000_000
 _CORE_IMPORTS = frozenset(
     {
         "__future__",
+        "array",
         "abc",
         "bisect",
         "collections",

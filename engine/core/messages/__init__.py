@@ -44,6 +44,8 @@ from engine.core.messages.events import (
     ShareSplit,
     SymbolRenamed,
     Tick,
+    TickCanceled,
+    TickCorrected,
     TimeAdvanced,
     VenueReport,
 )
@@ -151,6 +153,8 @@ __all__ = [
     "SymbolChanged",
     "SymbolRenamed",
     "Tick",
+    "TickCanceled",
+    "TickCorrected",
     "TimeAdvanced",
     "TradeBooked",
     "TradingState",

@@ -39,6 +39,32 @@ class Tick(Happened):
 
 @quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TickChanged(Happened):
+    """Carry what a correction and a cancel of a print have: its sequence, and what it was where the tape says so."""
+
+    instrument_id: InstrumentId
+    sequence: int
+    old_price: float | None = None
+    old_size: float | None = None
+
+
+@quick_init
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TickCorrected(TickChanged):
+    """Report that a print of the tape was wrong, and what it is now; its time and conditions stay."""
+
+    price: float
+    size: float
+
+
+@quick_init
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TickCanceled(TickChanged):
+    """Report that a print of the tape did not happen."""
+
+
+@quick_init
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Quote(Happened):
     """Report a best bid and offer; sizes in shares or coins."""
 
@@ -313,7 +339,7 @@ class LotsChosen(Happened):
 
 
 CorporateAction = ShareSplit | DividendDeclared | SymbolRenamed
-MarketEvent = Tick | Quote | BarClosed | FeedInterrupted | TimeAdvanced | CorporateAction
+MarketEvent = Tick | TickCorrected | TickCanceled | Quote | BarClosed | FeedInterrupted | TimeAdvanced | CorporateAction
 BookEvent = AccountFunded | CashCorrected | PositionCorrected | LotsChosen | CorporateAction
 VenueReport = (
     OrderAcknowledged

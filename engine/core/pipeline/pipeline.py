@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final, get_args
 
-from engine.core.bars import BarBuilder
+from engine.core.bars import BarBuilder, sets_last
 from engine.core.errors import BadInput
 from engine.core.execution.orders import WorkingOrder
 from engine.core.execution.stage import ExecutionStage
@@ -48,10 +48,13 @@ from engine.core.messages import (
     Signal,
     Step,
     Tick,
+    TickCanceled,
+    TickCorrected,
     TimeAdvanced,
     VenueReport,
 )
 from engine.core.pipeline.bookkeeping import Bookkeeper
+from engine.core.pipeline.builders import Builders
 from engine.core.pipeline.desk import Desk, scope_of
 from engine.core.pipeline.settings import Market, PipelineSettings, StrategyBinding
 from engine.core.risk.states import ACCOUNT, TradingTrigger
@@ -61,6 +64,7 @@ _NEVER: Final = 2**63 - 1
 # `Step(...)` without the function that NamedTuple puts around it: this runs for every bar.
 _new_step: Final = tuple.__new__
 _REGULAR: Final = SessionKind.REGULAR
+_TAPE_EVENTS: Final = frozenset({Tick, TickCorrected, TickCanceled})
 _REPORTS: Final[tuple[type, ...]] = (
     OrderAcknowledged,
     OrderAwaitingApproval,
@@ -105,7 +109,8 @@ class Pipeline:
         self._bookkeeper = Bookkeeper(self._markets, ledger=self.ledger, execution=self.execution, desk=self.desk)
         # Empty while no bracket waits for a price: one test per print is all that this costs.
         self._watched = self.execution.watched
-        self._builders: dict[InstrumentId, BarBuilder] = {}
+        self._makers = Builders(settings)
+        self._builders = self._makers.by_instrument
         self._has_timers = any(market.timer_bindings for market in self._markets.values())
         self._next_minute_ts_ns = 0
         self._watched_equity = self.ledger.equity
@@ -117,6 +122,8 @@ class Pipeline:
         # `Any`: each handler takes its own event type, and the key proves which.
         self._handlers: dict[type, Callable[[Any, Draft | None], Step]] = {
             Tick: self._on_tick,
+            TickCorrected: self._on_correction,
+            TickCanceled: self._on_correction,
             Quote: self._on_quote,
             BarClosed: self._on_bar_closed,
             TimeAdvanced: self._on_time,
@@ -142,6 +149,8 @@ class Pipeline:
                 # Bars that time finishes here are decided on with this quote, as a replay does that sees only it.
                 self._market(event.instrument_id).quote = event
             self._advance_time(draft)
+            if event.__class__ not in _TAPE_EVENTS:
+                self._report_refusals(draft)
             return self._handlers[event.__class__](event, draft)
         return self._handlers[event.__class__](event, None)
 
@@ -149,13 +158,14 @@ class Pipeline:
         self,
         event: Event,
         bars: Sequence[Bar],
-        refusals: Sequence[InputsRefused] = (),
+        refusals: Sequence[GapMarked | InputsRefused] = (),
         *,
         quotes: Sequence[QuoteConsulted] = (),
     ) -> Step:
-        """Repeat a journaled step: bars that it finished, refusals and consulted quotes come from the journal.
+        """Repeat a journaled step: what prints and quotes made of it comes from the journal.
 
-        The prints and quotes that made them were not journaled, so the builders are left alone.
+        That is bars finished or revised, gaps in a tape, counts of refusals, and the quotes that decisions consulted.
+        The prints and quotes behind them were not journaled, so the builders are left alone.
         """
         for quote in (*quotes, *([event] if isinstance(event, Quote) else ())):
             self._market(quote.instrument_id).quote = quote
@@ -164,10 +174,11 @@ class Pipeline:
         for bar in bars:
             if not (isinstance(event, BarClosed) and bar is event.bar):
                 self._finish_bar(bar, draft)
-        if isinstance(event, Tick | Quote | TimeAdvanced):
+                self._makers.remember(bar, event)
+        if isinstance(event, Tick | TickCorrected | TickCanceled | Quote | TimeAdvanced):
             draft.facts += refusals
             if isinstance(event, Tick):
-                self._watch(event.instrument_id, event.price, draft)
+                self._watch_print(event, draft)
             if isinstance(event, Quote):
                 self._watch(event.instrument_id, event.bid, draft)
                 self._show_quote(event, draft)
@@ -195,7 +206,6 @@ class Pipeline:
         for builder in self._builders.values():
             for bar in builder.on_time(draft.ts_ns) or ():
                 self._finish_bar(bar, draft)
-        self._report_refusals(draft)
         self._set_wake()
 
     def _pass_time(self, draft: Draft) -> None:
@@ -243,11 +253,40 @@ class Pipeline:
         bars = builder.on_tick(tick)
         if bars is None and draft is None and not self._watched:
             return EMPTY_STEP
-        draft = self._begin(tick.received_ts_ns, draft)
+        return self._seal_made(builder, bars, tick, draft)
+
+    def _on_correction(self, change: TickCorrected | TickCanceled, draft: Draft | None) -> Step:
+        builder = self._builders.get(change.instrument_id)
+        if builder is None:
+            builder = self._new_builder(change.instrument_id, change.received_ts_ns)
+        bars = builder.on_correction(change)
+        if bars is None and draft is None:
+            return EMPTY_STEP
+        return self._seal_made(builder, bars, change, draft)
+
+    def _seal_made(
+        self,
+        builder: BarBuilder,
+        bars: Sequence[Bar] | None,
+        event: Tick | TickCorrected | TickCanceled,
+        draft: Draft | None,
+    ) -> Step:
+        # What a print adds stands before the count of refusals, in a replay as well.
+        woken = draft is not None
+        draft = self._begin(event.received_ts_ns, draft)
         for bar in bars or ():
             self._finish_bar(bar, draft)
-        self._watch(tick.instrument_id, tick.price, draft)
+        draft.facts += builder.take_gaps()
+        if woken:
+            self._report_refusals(draft)
+        if isinstance(event, Tick):
+            self._watch_print(event, draft)
         return draft.seal()
+
+    def _watch_print(self, tick: Tick, draft: Draft) -> None:
+        # A print that sets no last price, such as an average of others, is nothing to sell at.
+        if self._watched and sets_last(tick, self._settings.tape, self._markets[tick.instrument_id].sessions):
+            self._watch(tick.instrument_id, tick.price, draft)
 
     def _on_quote(self, quote: Quote, draft: Draft | None) -> Step:
         builder = self._builders.get(quote.instrument_id)
@@ -274,16 +313,8 @@ class Pipeline:
             self._take(market, binding, strategy.on_quote(quote, context), draft)
 
     def _new_builder(self, instrument_id: InstrumentId, ts_ns: int) -> BarBuilder:
-        market = self._market(instrument_id)
-        settings = self._settings
-        builder = BarBuilder(
-            instrument_id, market.sessions, grace_ns=settings.grace_ns, prints_from=settings.prints_from
-        )
-        if market.last_start_ts_ns >= 0:
-            builder.start_from(market.last_start_ts_ns + MINUTE_NS)
-        self._builders[instrument_id] = builder
-        # Minutes of several instruments end in the order of the settings: who prints first differs after a restart.
-        self._builders = {key: self._builders[key] for key in self._markets if key in self._builders}
+        builder = self._makers.add(instrument_id, self._market(instrument_id))
+        self._builders = self._makers.by_instrument
         self.now_ts_ns = max(self.now_ts_ns, ts_ns)
         self._set_wake()
         return builder
@@ -329,6 +360,10 @@ class Pipeline:
         return _new_step(Step, (tuple(draft.facts), tuple(draft.commands)))
 
     def _finish_bar(self, bar: Bar, draft: Draft) -> None:
+        if bar.revision:
+            # A fact for the record: strategies and marks keep what they saw.
+            draft.facts.append(bar)
+            return
         market = self._markets[bar.instrument_id]
         start_ts_ns = bar.start_ts_ns
         market.last_start_ts_ns = start_ts_ns

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 from uuid import UUID
 
-from engine.core.bars import GRACE_NS, PrintSource
+from engine.core.bars import GRACE_NS, PrintSource, TapeRules
 from engine.core.errors import BadInput
 from engine.core.execution.bracket_table import ExitStyle
 from engine.core.execution.settings import Deadlines
@@ -52,6 +52,8 @@ class PipelineSettings:
     grace_ns: int = GRACE_NS
     prints_from: PrintSource = PrintSource.TICKS
     account: AccountTerms = field(default_factory=AccountTerms)
+    #: How the tape becomes bars: its filter, listing exchanges and revisions.
+    tape: TapeRules = field(default_factory=TapeRules)
 
 
 class Market:
