@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from engine.core.bars import BarBuilder
-from engine.core.messages import Bar, Event
+from engine.core.messages import Bar, Draft, Event, FeedInterrupted, GapMarked, InputsRefused
 from engine.core.pipeline.settings import Market, PipelineSettings
 from engine.core.values import MINUTE_NS, InstrumentId
 
@@ -59,3 +60,30 @@ class Builders:
         # Minutes of several instruments end in the order of the settings: who prints first differs after a restart.
         self.by_instrument = {key: known[key] for key in self._order if key in known}
         return builder
+
+    def interrupt(self, event: FeedInterrupted, draft: Draft) -> None:
+        """Mark what a feed lost, in the minutes that are open and as a fact."""
+        builder = self.by_instrument.get(event.instrument_id)
+        if builder is not None:
+            builder.on_interrupted(event)
+        draft.facts.append(
+            GapMarked(
+                instrument_id=event.instrument_id,
+                from_ts_ns=event.from_ts_ns,
+                until_ts_ns=event.until_ts_ns,
+                reason=event.reason,
+            )
+        )
+
+    def report_refusals(self, draft: Draft) -> None:
+        """Say what the builders have refused since the last time."""
+        for instrument_id, builder in self.by_instrument.items():
+            refuse(instrument_id, builder.take_refusals(), draft)
+
+
+def refuse(instrument_id: InstrumentId, refusals: Mapping[str, int], draft: Draft) -> None:
+    """Say how many inputs of an instrument were refused, by reason."""
+    for reason, count in refusals.items():
+        draft.facts.append(
+            InputsRefused(instrument_id=instrument_id, reason=str(reason), count=count, ts_ns=draft.ts_ns)
+        )

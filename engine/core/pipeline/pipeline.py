@@ -7,7 +7,7 @@ through the gate, to what is wanted next. No other clock exists, and nothing is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any, Final, get_args
 
@@ -54,7 +54,7 @@ from engine.core.messages import (
     VenueReport,
 )
 from engine.core.pipeline.bookkeeping import Bookkeeper
-from engine.core.pipeline.builders import Builders
+from engine.core.pipeline.builders import Builders, refuse
 from engine.core.pipeline.desk import Desk, scope_of
 from engine.core.pipeline.settings import Market, PipelineSettings, StrategyBinding
 from engine.core.risk.states import ACCOUNT, TradingTrigger
@@ -150,7 +150,7 @@ class Pipeline:
                 self._market(event.instrument_id).quote = event
             self._advance_time(draft)
             if event.__class__ not in _TAPE_EVENTS:
-                self._report_refusals(draft)
+                self._makers.report_refusals(draft)
             return self._handlers[event.__class__](event, draft)
         return self._handlers[event.__class__](event, None)
 
@@ -247,18 +247,16 @@ class Pipeline:
     # --- market data ---------------------------------------------------------------------------------------
 
     def _on_tick(self, tick: Tick, draft: Draft | None) -> Step:
-        builder = self._builders.get(tick.instrument_id)
-        if builder is None:
-            builder = self._new_builder(tick.instrument_id, tick.received_ts_ns)
+        key = tick.instrument_id
+        builder = self._builders.get(key) or self._new_builder(key, tick.received_ts_ns)
         bars = builder.on_tick(tick)
         if bars is None and draft is None and not self._watched:
             return EMPTY_STEP
         return self._seal_made(builder, bars, tick, draft)
 
     def _on_correction(self, change: TickCorrected | TickCanceled, draft: Draft | None) -> Step:
-        builder = self._builders.get(change.instrument_id)
-        if builder is None:
-            builder = self._new_builder(change.instrument_id, change.received_ts_ns)
+        key = change.instrument_id
+        builder = self._builders.get(key) or self._new_builder(key, change.received_ts_ns)
         bars = builder.on_correction(change)
         if bars is None and draft is None:
             return EMPTY_STEP
@@ -278,7 +276,7 @@ class Pipeline:
             self._finish_bar(bar, draft)
         draft.facts += builder.take_gaps()
         if woken:
-            self._report_refusals(draft)
+            self._makers.report_refusals(draft)
         if isinstance(event, Tick):
             self._watch_print(event, draft)
         return draft.seal()
@@ -289,9 +287,8 @@ class Pipeline:
             self._watch(tick.instrument_id, tick.price, draft)
 
     def _on_quote(self, quote: Quote, draft: Draft | None) -> Step:
-        builder = self._builders.get(quote.instrument_id)
-        if builder is None:
-            builder = self._new_builder(quote.instrument_id, quote.received_ts_ns)
+        key = quote.instrument_id
+        builder = self._builders.get(key) or self._new_builder(key, quote.received_ts_ns)
         bars = builder.on_quote(quote)
         market = self._markets[quote.instrument_id]
         market.quote = quote
@@ -322,28 +319,8 @@ class Pipeline:
     def _on_interrupted(self, event: FeedInterrupted, draft: Draft | None) -> Step:
         draft = self._begin(event.received_ts_ns, draft)
         self._market(event.instrument_id)
-        builder = self._builders.get(event.instrument_id)
-        if builder is not None:
-            builder.on_interrupted(event)
-        draft.facts.append(
-            GapMarked(
-                instrument_id=event.instrument_id,
-                from_ts_ns=event.from_ts_ns,
-                until_ts_ns=event.until_ts_ns,
-                reason=event.reason,
-            )
-        )
+        self._makers.interrupt(event, draft)
         return draft.seal()
-
-    def _report_refusals(self, draft: Draft) -> None:
-        for instrument_id, builder in self._builders.items():
-            self._refuse(instrument_id, builder.take_refusals(), draft)
-
-    def _refuse(self, instrument_id: InstrumentId, refusals: Mapping[str, int], draft: Draft) -> None:
-        for reason, count in refusals.items():
-            draft.facts.append(
-                InputsRefused(instrument_id=instrument_id, reason=str(reason), count=count, ts_ns=draft.ts_ns)
-            )
 
     # --- bars and strategies -------------------------------------------------------------------------------
 
@@ -356,7 +333,7 @@ class Pipeline:
         if bar.start_ts_ns > self._market(bar.instrument_id).last_start_ts_ns:
             self._finish_bar(bar, draft)
         else:
-            self._refuse(bar.instrument_id, {"late": 1}, draft)
+            refuse(bar.instrument_id, {"late": 1}, draft)
         return _new_step(Step, (tuple(draft.facts), tuple(draft.commands)))
 
     def _finish_bar(self, bar: Bar, draft: Draft) -> None:
