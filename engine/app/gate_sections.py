@@ -43,6 +43,7 @@ class AccountSection(GateSection):
 
     kind: AccountKind = _TERMS.kind
     lots: LotMethod = _TERMS.lots
+    good_faith_max: _Count = _LIMITS.good_faith_max
 
     def terms(self) -> AccountTerms:
         """Return the terms of the account."""

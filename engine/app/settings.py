@@ -159,6 +159,7 @@ class RiskFile(_Section):
             collar_window=orders.collar_window,
             collar_window_ns=orders.collar_window_s * SECOND_NS,
             stop_ticks_min=orders.stop_ticks_min,
+            good_faith_max=self.account.good_faith_max,
             groups=groups_of(self.exposure.groups),
             market_data=self.market_data.limits(),
             messages=self.messages.limits(),

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from engine.cli import bars, config, database, operate, order, strategy
+from engine.cli import bars, config, database, operate, order, risk, strategy
 from engine.cli.backtest import backtest
 from engine.cli.report import report
 from engine.cli.run import run
@@ -41,6 +41,7 @@ app.add_typer(database.app, name="db")
 app.add_typer(strategy.app, name="strategy")
 app.add_typer(config.app, name="config")
 app.add_typer(order.app, name="order")
+app.add_typer(risk.app, name="risk")
 
 
 def _show_version(wanted: bool) -> None:

@@ -80,6 +80,7 @@ CALM: Final = Situation(
     previous_close=None,
     account_kind=AccountKind.MARGIN,
     settled_cash=Decimal(100_000),
+    good_faith_violations=0,
     groups=(),
     unknown_orders=0,
     crossing_orders=0,

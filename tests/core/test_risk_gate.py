@@ -170,6 +170,7 @@ BOUNDS: list[tuple[int, dict[str, object], dict[str, object], Limits, str]] = [
     (23, {}, {"tripped": ("drawdown",)}, LIMITS, "breaker_tripped"),
     (24, CASH | {"settled_cash": D(10_000)}, CASH | {"settled_cash": D("9999.99")}, LIMITS, "unsettled_cash"),
     (24, CASH | {"reserved": D(90_000)}, CASH | {"reserved": D("90000.01")}, LIMITS, "unsettled_cash"),
+    (24, CASH | {"good_faith_violations": 2}, CASH | {"good_faith_violations": 3}, LIMITS, "good_faith_violations"),
     (25, health(clock_offset_ns=-SECOND_NS // 2), health(clock_offset_ns=-SECOND_NS // 2 - 1), LIMITS, "clock_offset"),
     (25, health(clock_offset_ns=SECOND_NS // 2), health(clock_offset_ns=SECOND_NS // 2 + 1), LIMITS, "clock_offset"),
     (25, health(), health(clock_offset_ns=None), LIMITS, "missing_input"),

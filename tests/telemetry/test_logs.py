@@ -17,7 +17,7 @@ import structlog
 
 from engine.core.errors import BadInput
 from engine.core.messages import FeedInterrupted, InputsRefused, OperatorCommand, Pause, Resume, Step, TimeAdvanced
-from engine.core.risk.limits import Limits
+from engine.core.risk.limits import BreakerLimits, Limits
 from engine.core.values import SECOND_NS, InstrumentId, instrument_from_symbol
 from engine.telemetry.logs import Secret, StepLogger, configure_logging, event_time, mask_value
 from engine.telemetry.masking import MASK, forget_masked_values, is_secret_name, masked, masked_text
@@ -362,6 +362,21 @@ def test_trading_states_gaps_and_refused_inputs_are_logged() -> None:
     last = _lines(stream)[-1]
     assert (last["event"], last["instrument"], last["count"]) == ("inputs_refused", 7, 3)
     assert "symbol" not in last
+
+
+def test_a_breaker_that_trips_is_critical_and_its_reset_is_not() -> None:
+    limits = Limits(breakers=BreakerLimits(drawdown=Decimal("0.001")))
+    scenario = Scenario({0: enter()}, limits=limits)
+    scenario.bar(0)
+    scenario.fill(scenario.submitted()[0], "100.00")
+    scenario.bar(1, close=90.0)
+    scenario.give(_operator(Resume, scenario))  # type: ignore[arg-type]
+    lines = _logged(scenario, _configured("info"))
+    (tripped,) = [line for line in lines if line["event"] == "breaker_tripped"]
+    assert (tripped["level"], tripped["breaker"], tripped["limit"]) == ("critical", "drawdown", "0.001")
+    assert tripped["reason"] == "drawdown: 0.01 reached 0.001"
+    (armed,) = [line for line in lines if line["event"] == "breaker_armed"]
+    assert (armed["level"], armed["source"]) == ("info", "operator:ann")
 
 
 def test_what_the_level_holds_back_is_not_even_put_together() -> None:

@@ -35,6 +35,7 @@ from engine.core.risk.limits import BreakerAction, ExposureGroup
 from engine.core.risk.situation import NO_HEALTH, GroupExposure, Situation
 from engine.core.risk.states import Scope, TradingStates, TradingTrigger
 from engine.core.values import (
+    DAY_NS,
     ZERO,
     AccountKind,
     Instrument,
@@ -215,6 +216,7 @@ class Guard:
             equity=ledger.equity,
             cash=ledger.cash,
             settled_cash=ledger.settled_cash(ts_ns) if self._account_kind is AccountKind.CASH else ledger.cash,
+            good_faith_violations=ledger.good_faith_violations(ts_ns - 365 * DAY_NS) if is_entry else 0,
             reserved=_reserved(entries),
             session_start_equity=self.breakers.session_start_equity,
             position=ledger.position(request.strategy_id, request.instrument_id),

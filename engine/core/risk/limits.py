@@ -131,6 +131,8 @@ class Limits:
     collar_window_ns: int = 60 * MINUTE_NS
     #: A stop has to be so many ticks below the entry.
     stop_ticks_min: int = 1
+    #: So many good-faith violations in a year end entries of a cash account.
+    good_faith_max: int = 3
     groups: tuple[ExposureGroup, ...] = ()
     market_data: MarketDataLimits = field(default_factory=MarketDataLimits)
     messages: MessageLimits = field(default_factory=MessageLimits)

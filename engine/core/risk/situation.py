@@ -62,6 +62,8 @@ class Situation:
     cash: Decimal
     #: What of the cash may be spent in an account that has to settle first.
     settled_cash: Decimal
+    #: Sales of the last 365 days of what was not yet paid for with settled money.
+    good_faith_violations: int
     #: What open entries may still cost.
     reserved: Decimal
     session_start_equity: Decimal

@@ -64,12 +64,14 @@ def loss_limits(situation: Situation, limits: Limits) -> CheckResult:
 
 
 def account_rules(situation: Situation, limits: Limits) -> CheckResult:
-    """Check 24: an account of kind cash buys with settled money only, so that no sale is a good-faith violation."""
-    del limits
+    """Check 24: an account of kind cash buys with settled money only, and not after several good-faith violations."""
     if not is_entry(situation):
         return NOT_FOR_EXITS[24]
     if situation.account_kind is AccountKind.MARGIN:
         return inapplicable(24, "proceeds may be used at once", source="account.kind")
+    count, most = situation.good_faith_violations, limits.good_faith_max
+    if count >= most:
+        return judged(24, passed=False, value=count, limit=most, reason="good_faith_violations")
     cost, available = cost_of(situation.request), situation.settled_cash - situation.reserved
     if cost is None or not available.is_finite():
         return missing(24, "price x quantity")
