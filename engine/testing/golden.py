@@ -17,7 +17,7 @@ from engine.app.loop import EngineLoop, quiet_garbage_collector
 from engine.core.execution.bracket_table import ExitStyle
 from engine.core.messages import AccountFunded, EquityMarked, Event, Fact, OrderCreated, Step, TradeBooked
 from engine.core.pipeline import Pipeline, PipelineSettings, StrategyBinding
-from engine.core.risk.limits import Limits
+from engine.core.risk.limits import BreakerLimits, Limits
 from engine.core.signals import Strategy
 from engine.core.values import AccountId, StrategyId
 from engine.indicators import EMA, MACD, Indicator
@@ -61,6 +61,8 @@ ALL_IN: Final = Limits(
     daily_loss_cap=Decimal(1),
     max_position_fraction=Decimal(1),
     max_gross_exposure_fraction=Decimal(1),
+    # 2008 would trip the one on drawdown as shipped.
+    breakers=BreakerLimits(drawdown=None, consecutive_losses=None),
     next_open_entries=True,
 )
 #: Of the price: below an entry by so much there is no trade in these histories.
