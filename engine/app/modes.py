@@ -5,7 +5,8 @@ The three differ in which parts are plugged together and in nothing else: one pi
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from itertools import chain
 from pathlib import Path
@@ -16,7 +17,7 @@ from engine.app.loop import EngineLoop, Observer, quiet_garbage_collector
 from engine.app.resuming import ResumingJournal, last_law
 from engine.app.settings import RiskSettings
 from engine.app.strategy_loader import LoadedStrategy
-from engine.core.bars import PrintSource
+from engine.core.bars import PrintSource, TapeRules, trade_filter
 from engine.core.errors import BadInput
 from engine.core.execution.bracket_table import ExitStyle
 from engine.core.messages import AccountFunded
@@ -66,11 +67,26 @@ class RunSpec:
     exit_style: ExitStyle = PaperVenue.exit_styles[0]
     #: Market time until an order or a cancel reaches the simulated venue.
     latency_ns: int = 0
+    #: Which prints make bars, by the name of a trade filter; and the listing exchange by symbol, for its auctions.
+    trade_filter: str = "none"
+    listing_exchanges: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse an unknown fee schedule and an absurd slippage before anything is written."""
         fee_schedule(self.fees)
         self.match_rules()
+        self.tape_rules()
+
+    def tape_rules(self) -> TapeRules:
+        """Return how the tape becomes bars; raises BadInput for an unknown filter."""
+        return TapeRules(
+            filter=trade_filter(self.trade_filter),
+            listing_exchanges={
+                each.instrument_id: self.listing_exchanges[each.symbol]
+                for each in self.feed.instruments
+                if each.symbol in self.listing_exchanges
+            },
+        )
 
     def match_rules(self) -> MatchRules:
         """Return the rules by which simulated orders fill."""
@@ -97,7 +113,16 @@ class RunSpec:
             "prints_from": self.prints_from.value,
             "exit_style": self.exit_style.value,
             "latency_ns": str(self.latency_ns),
+            **self._tape_settings,
         }
+
+    @property
+    def _tape_settings(self) -> dict[str, object]:
+        # Left out where every print counts: what was run before there were filters stays the same run.
+        if self.trade_filter == "none":
+            return {}
+        listings = ",".join(f"{symbol}={code}" for symbol, code in sorted(self.listing_exchanges.items()))
+        return {"trade_filter": self.trade_filter, "listing_exchanges": listings}
 
     @property
     def record(self) -> dict[str, object]:
@@ -140,6 +165,7 @@ def make_pipeline(spec: RunSpec, namespace: UUID) -> Pipeline:
             account=spec.risk.account,
             exit_style=spec.exit_style,
             prints_from=spec.prints_from,
+            tape=spec.tape_rules(),
         )
     )
 
