@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from engine.cli.options import (
+    ActionsOption,
     CalendarOption,
     ExitsOption,
     JsonOption,
@@ -55,6 +56,7 @@ def backtest(
     parameters: ParametersOption = None,
     risk: RiskOption = None,
     calendar: CalendarOption = None,
+    corporate_actions: ActionsOption = None,
     database: Annotated[
         Path | None,
         typer.Option("--db", help="Keep every row in this SQLite file, made on first use. Default: nowhere."),
@@ -72,6 +74,7 @@ def backtest(
     from engine.app.results import check_round_trips_path
     from engine.app.settings import load_risk
     from engine.app.strategy_loader import load_strategy
+    from engine.feeds.corporate import with_actions
     from engine.feeds.replay import ReplayFeed
 
     if trades_out is not None:
@@ -81,7 +84,7 @@ def backtest(
 
     spec = RunSpec(
         strategy=load_strategy(strategy, pairs(parameters)),
-        feed=ReplayFeed.bars(bars, symbols=symbols, calendar=calendar),
+        feed=with_actions(ReplayFeed.bars(bars, symbols=symbols, calendar=calendar), corporate_actions),
         risk=load_risk(risk),
         cash=amount(cash, "--cash", above_zero=True),
         fees=fees,

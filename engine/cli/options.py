@@ -49,6 +49,10 @@ CalendarOption = Annotated[str | None, typer.Option("--calendar", help="XNYS or 
 ParametersOption = Annotated[
     list[str] | None, typer.Option("--param", help="A parameter of the strategy, as name=value; may be repeated.")
 ]
+ActionsOption = Annotated[
+    Path | None,
+    typer.Option("--corporate-actions", help="Splits, dividends and new symbols: a CSV file (docs/books.md)."),
+]
 LatencyOption = Annotated[
     str,
     typer.Option("--latency-ms", metavar="NUMBER", help="Market time until an order or cancel reaches the market."),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from engine.cli.options import (
+    ActionsOption,
     CalendarOption,
     ExitsOption,
     LatencyOption,
@@ -60,6 +61,7 @@ def run(
     quotes: Annotated[Path | None, typer.Option("--quotes", help="Replay quotes.")] = None,
     symbols: SymbolsOption = None,
     calendar: CalendarOption = None,
+    corporate_actions: ActionsOption = None,
     strategy: Annotated[str, typer.Option("--strategy", help="Who trades.")] = "s1_vwap_ema",
     parameters: ParametersOption = None,
     cash: Annotated[str, typer.Option("--cash", metavar="AMOUNT", help="Opening balance of a new account.")] = "100000",
@@ -91,6 +93,7 @@ def run(
     from engine.app.modes import RunSpec
     from engine.app.settings import load_risk
     from engine.app.strategy_loader import load_strategy
+    from engine.feeds.corporate import with_actions
 
     files = {"--bars": bars, "--ticks": ticks, "--quotes": quotes}
     is_built_in = not any(files.values())
@@ -104,7 +107,7 @@ def run(
     )
     spec = RunSpec(
         strategy=load_strategy(strategy, pairs(parameters)),
-        feed=feed,
+        feed=with_actions(feed, corporate_actions),
         risk=load_risk(risk),
         cash=amount(cash, "--cash", above_zero=True),
         fees=fees,

@@ -25,7 +25,7 @@ from typing import Final
 
 from engine.core.errors import BadInput
 from engine.core.messages import CorporateAction, DividendDeclared, MarketEvent, ShareSplit, SymbolRenamed
-from engine.core.values import DAY_NS, SECOND_NS, Instrument, InstrumentId, Sessions
+from engine.core.values import DAY_NS, SECOND_NS, Instrument, InstrumentId, Session, Sessions
 from engine.ports import Feed
 
 _COLUMNS: Final = (*("date", "symbol", "kind", "new", "old", "cash_in_lieu", "per_share", "pay_date", "new_symbol"),)
@@ -47,6 +47,8 @@ class ActionsFeed:
         self._actions = _actions(path, text, self)
         #: Rows that will be replayed, without the actions.
         self.rows = int(getattr(feed, "rows", 0))
+        #: Sessions of a built-in market.
+        self.schedule: tuple[Session, ...] = getattr(feed, "schedule", ())
         self.fingerprint: str = sha256(f"{feed.fingerprint}|{text}".encode()).hexdigest()
 
     def events(self, start_after_ts_ns: int | None = None) -> Iterator[MarketEvent]:
@@ -66,6 +68,11 @@ class ActionsFeed:
                 place += 1
             yield event
             event = next(events, None)
+
+
+def with_actions(feed: Feed, path: Path | None) -> Feed:
+    """Return a feed with the corporate actions of a file, or as it is where none is named."""
+    return feed if path is None else ActionsFeed(feed, path)
 
 
 def _text(path: Path) -> str:

@@ -1,0 +1,218 @@
+"""A run over a split, a dividend and a new symbol: from the files to books that balance, again after a restart."""
+
+from __future__ import annotations
+
+import textwrap
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.app.modes import RunSpec, backtest
+from engine.app.settings import load_risk
+from engine.app.strategy_loader import load_strategy
+from engine.calendars import load_sessions
+from engine.core.errors import BadInput
+from engine.core.execution.bracket_table import ExitStyle
+from engine.core.messages import DividendDeclared, Event, ShareSplit, Step, SymbolRenamed
+from engine.core.values import MINUTE_NS
+from engine.feeds.corporate import ActionsFeed
+from engine.feeds.files import utc_text
+from engine.feeds.replay import ReplayFeed
+from engine.store.accounts import list_accounts
+from engine.store.book_reading import read_books
+from engine.store.check import check_database
+from engine.store.connection import open_reader, sqlite
+from engine.testing.books import BooksProof
+
+SHIPPED_RISK = Path(__file__).parents[2] / "risk.yaml"
+HEADING = "date,symbol,kind,new,old,cash_in_lieu,per_share,pay_date,new_symbol\n"
+ACTIONS = (
+    HEADING
+    + "2024-06-05,ABC,split,4,1,,,,\n"
+    + "2024-06-04,ABC,dividend,,,,0.25,2024-06-06,\n"
+    + "2024-06-06,ABC,symbol,,,,,,ABCD\n"
+)
+HOLDER = """
+from engine.strategy import Signal, SignalKind
+
+
+class Holder:
+    extended_hours = wants_quotes = wants_timer = False
+    warm_up_bars = 0
+
+    def __init__(self, parameters=None):
+        self.bars = 0
+
+    def on_bar(self, bar, context):
+        self.bars += 1
+        if self.bars == 5:
+            return (Signal(kind=SignalKind.ENTER, stop_distance=12.0, target_distance=40.0, reason="hold"),)
+        return (Signal(kind=SignalKind.EXIT, reason="time"),) if self.bars == 75 else ()
+
+    def on_fill(self, fill, context):
+        return ()
+
+    def on_quote(self, quote, context):
+        return ()
+
+    def on_timer(self, ts_ns, context):
+        return ()
+"""
+
+
+@pytest.fixture
+def bars(tmp_path: Path) -> Path:
+    """Return 20 minutes of each of four sessions; the third one begins at a quarter of the price."""
+    lines = ["symbol,ts,open,high,low,close,volume"]
+    session = load_sessions("XNYS").session_from(1_717_380_000_000_000_000)
+    for day in range(4):
+        for minute in range(20):
+            price = (100 + (minute % 5) / 4) / (4 if day >= 2 else 1)
+            start = utc_text(session.open_ts_ns + minute * MINUTE_NS)
+            lines.append(f"ABC,{start},{price},{price + 0.25},{price - 0.25},{price},1000")
+        session = load_sessions("XNYS").session_from(session.close_ts_ns)
+    path = tmp_path / "bars.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def spec_of(bars: Path, tmp_path: Path, text: str = ACTIONS, **changes: Any) -> RunSpec:
+    actions = tmp_path / "actions.csv"
+    actions.write_text(text)
+    (tmp_path / "split_holder").mkdir(exist_ok=True)
+    (tmp_path / "split_holder" / "holder.py").write_text(textwrap.dedent(HOLDER))
+    return RunSpec(
+        strategy=load_strategy("split_holder.holder:Holder", {}),
+        feed=ActionsFeed(ReplayFeed.bars(bars), actions),
+        risk=load_risk(SHIPPED_RISK),
+        cash=Decimal(100_000),
+        **changes,
+    )
+
+
+def reading(database: Path) -> sqlite.Connection:
+    return open_reader(database)
+
+
+@pytest.mark.parametrize("exit_style", ExitStyle)
+def test_a_position_lives_through_a_split_and_the_books_balance(
+    bars: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exit_style: ExitStyle
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    database = tmp_path / "x.sqlite"
+    proof = BooksProof()
+    seen: list[type] = []
+
+    def observe(event: Event, step: Step) -> None:
+        seen.append(type(event))
+        proof.observe(event, step)
+
+    backtest(spec_of(bars, tmp_path, exit_style=exit_style), database, wall_ts_ns=0, observer=observe)
+    assert [kind for kind in seen if kind in (DividendDeclared, ShareSplit, SymbolRenamed)] == [
+        DividendDeclared,
+        ShareSplit,
+        SymbolRenamed,
+    ]
+    report = check_database(database)
+    assert report.findings == ()
+    connection = reading(database)
+    try:
+        trades = connection.execute("SELECT symbol, side, quantity, price FROM trades ORDER BY id").fetchall()
+        stops = connection.execute("SELECT stop_price, quantity, status FROM orders WHERE leg = 'stop'").fetchall()
+        symbols = connection.execute("SELECT symbol, valid_until IS NULL FROM instrument_symbols").fetchall()
+        states = connection.execute("SELECT count(*) FROM trading_states").fetchone()
+        books = read_books(connection, list_accounts(connection)[0])
+    finally:
+        connection.close()
+    bought = trades[0][2]
+    assert [trade[:3] for trade in trades] == [
+        ("ABC", "buy", bought),
+        ("ABCD", "sell", 4 * bought),
+    ]
+    # A stop is good for its day or until canceled; after the split it stands at a quarter, for four times the shares.
+    assert stops[-1][1] == 4 * bought
+    assert stops[-1][0] == pytest.approx((trades[0][3] - 12) / 4, abs=0.01)
+    assert dict(symbols) == {"ABC": 0, "ABCD": 1}
+    assert states == (0,)
+    assert books.movements["dividend"] == Decimal(str(bought)) * Decimal("0.25")
+    assert (books.positions, books.debits) == ((), books.credits)
+    (lot,) = books.realized_lots
+    assert (lot.lot, lot.holding_days, lot.quantity) == ("T1", 3, Decimal(4 * int(bought)))
+
+
+def test_the_books_of_a_past_moment_are_read_as_they_were(
+    bars: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    database = tmp_path / "x.sqlite"
+    backtest(spec_of(bars, tmp_path), database, wall_ts_ns=0)
+    connection = reading(database)
+    try:
+        account = list_accounts(connection)[0]
+        bought, price = connection.execute("SELECT quantity, price FROM trades ORDER BY id LIMIT 1").fetchone()
+        # 2024-06-04 and 2024-06-05, 15:00 UTC.
+        before = read_books(connection, account, 1_717_513_200_000_000_000)
+        after = read_books(connection, account, 1_717_599_600_000_000_000)
+    finally:
+        connection.close()
+    assert [(lot.lot, lot.quantity) for lot in before.positions[0].lots or ()] == [("T1", Decimal(int(bought)))]
+    assert [(lot.lot, lot.quantity) for lot in after.positions[0].lots or ()] == [("T1", Decimal(4 * int(bought)))]
+    assert before.positions[0].cost == after.positions[0].cost == Decimal(int(bought)) * Decimal(str(price))
+    # The dividend is on its way, so that it is cash that has not arrived.
+    assert before.cash_unsettled == after.cash_unsettled == Decimal(int(bought)) * Decimal("0.25")
+    assert before.debits == before.credits
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ("2024-06-05,ABC,split,,,,,,", r"row 1 a split without its ratio"),
+        ("2024-06-05,ABC,split,4,4,,,,", r"row 1 a split without its ratio"),
+        ("2024-06-05,XYZ,split,4,1,,,,", r"row 1 the symbol 'XYZ', which the data do not have: they have ABC"),
+        ("June,ABC,split,4,1,,,,", r"row 1 the date 'June'"),
+        ("2024-06-05,ABC,dividend,,,,-1,2024-06-06,", r"row 1 the per_share '-1'"),
+        ("2024-06-05,ABC,dividend,,,,1,,", r"row 1 the pay_date ''"),
+        ("2024-06-05,ABC,symbol,,,,,,", r"row 1 a new symbol without its name"),
+        ("2024-06-05,ABC,merger,,,,,,", r"row 1 the kind 'merger'"),
+        ("1999-06-05,ABC,split,4,1,,,,", r"row 1 the date 1999-06-05, which is outside the calendar"),
+    ],
+)
+def test_an_action_that_is_not_whole_is_refused_with_its_row(bars: Path, tmp_path: Path, row: str, says: str) -> None:
+    actions = tmp_path / "actions.csv"
+    actions.write_text(HEADING + row + "\n")
+    with pytest.raises(BadInput, match=says):
+        ActionsFeed(ReplayFeed.bars(bars), actions)
+
+
+def test_a_file_without_its_columns_is_refused(bars: Path, tmp_path: Path) -> None:
+    actions = tmp_path / "actions.csv"
+    actions.write_text("date,kind\n")
+    with pytest.raises(BadInput, match="no column symbol"):
+        ActionsFeed(ReplayFeed.bars(bars), actions)
+    with pytest.raises(BadInput, match="cannot be read"):
+        ActionsFeed(ReplayFeed.bars(bars), tmp_path / "none.csv")
+
+
+def test_other_actions_are_another_run(bars: Path, tmp_path: Path) -> None:
+    one = spec_fingerprint(bars, tmp_path, ACTIONS)
+    assert one == spec_fingerprint(bars, tmp_path, ACTIONS)
+    assert one != spec_fingerprint(bars, tmp_path, ACTIONS.replace("0.25", "0.26"))
+
+
+def spec_fingerprint(bars: Path, tmp_path: Path, text: str) -> str:
+    actions = tmp_path / "actions.csv"
+    actions.write_text(text)
+    return ActionsFeed(ReplayFeed.bars(bars), actions).fingerprint
+
+
+def test_actions_come_before_the_first_bar_of_their_date(bars: Path, tmp_path: Path) -> None:
+    actions = tmp_path / "actions.csv"
+    actions.write_text(ACTIONS + "2024-05-01,ABC,split,2,1,,,,\n2025-05-01,ABC,split,2,1,,,,\n")
+    events = list(ActionsFeed(ReplayFeed.bars(bars), actions).events())
+    kinds = [type(event).__name__ for event in events]
+    assert [place for place, kind in enumerate(kinds) if kind != "BarClosed"] == [20, 41, 62]
+    assert [event.received_ts_ns for event in events] == sorted(event.received_ts_ns for event in events)
+    rest = list(ActionsFeed(ReplayFeed.bars(bars), actions).events(events[20].received_ts_ns))
+    assert rest == events[21:]
