@@ -84,8 +84,9 @@ WHERE c.account_id = ?1 AND NOT EXISTS (
 """
 
 _CHARGED: Final = """
-SELECT t.id, t.fee_e8 * (1 - 2 * t.is_bust) AS fee, sum(f.amount_e8) AS charged
-FROM trade_fees AS f JOIN trades AS t ON t.id = f.trade_id WHERE f.account_id = ? GROUP BY t.id HAVING fee != charged
+SELECT t.id, t.fee_e8 * (1 - 2 * t.is_bust) AS stated_e8, sum(f.amount_e8) AS kinds_e8
+FROM trade_fees AS f JOIN trades AS t ON t.id = f.trade_id WHERE f.account_id = ? GROUP BY t.id
+HAVING stated_e8 != kinds_e8
 """
 
 _UNBALANCED: Final = """

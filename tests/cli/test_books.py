@@ -23,6 +23,7 @@ def test_the_books_balance_on_the_screen_and_as_json(ratchet: Any, database: Pat
     assert shown.code == 0, shown.err
     assert "Double entry: balances" in shown.out
     assert "Realized by lot" in shown.out
+    assert ratchet("db", "check", "--db", database).code == 0
     books = ratchet("books", "--db", str(database), "--json").json
     assert books["debits"] == books["credits"]
     assert float(books["cash"]) == pytest.approx(float(books["cash_settled"]) + float(books["cash_unsettled"]))
