@@ -35,7 +35,7 @@ def tampered(make_store: Callable[..., Any], history: Any) -> Callable[[str], se
         ("DELETE FROM lot_closures WHERE id = 1", {"lots", "double entry"}),
         ("UPDATE trades SET realized_pnl_e8 = realized_pnl_e8 + 1 WHERE side = 'sell'", {"lots", "double entry"}),
         (
-            "INSERT INTO trade_fees (account_id, step_id, trade_id, kind, amount_e8, ts_ns) VALUES (1, 5, 1, 'x', 3, 0)",
+            "INSERT INTO trade_fees (account_id, step_id, trade_id, kind, amount_e8, ts_ns) VALUES (1,5,1,'x',3,0)",
             {"lots"},
         ),
         ("UPDATE cash_movements SET amount_e8 = amount_e8 + 1", {"equity"}),
