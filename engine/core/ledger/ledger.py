@@ -142,6 +142,10 @@ class Ledger:
         """
         return self.cash_book.settled(ts_ns)
 
+    def receivable(self, ts_ns: int) -> Decimal:
+        """Return the cash of dividends and the like that has not arrived at a moment: nobody may spend it."""
+        return self.cash_book.receivable(ts_ns)
+
     def spendable_cash(self, ts_ns: int) -> Decimal:
         """Return what this kind of account may spend at a moment: settled cash, or all but unpaid dividends."""
         if self.terms.kind is AccountKind.CASH:

@@ -214,7 +214,7 @@ class Guard:
             previous_close=_previous_close(market) if is_entry else None,
             account_kind=self._account_kind,
             equity=ledger.equity,
-            cash=ledger.cash,
+            cash=ledger.cash - ledger.receivable(ts_ns),
             settled_cash=ledger.settled_cash(ts_ns) if self._account_kind is AccountKind.CASH else ledger.cash,
             good_faith_violations=ledger.good_faith_violations(ts_ns - 365 * DAY_NS) if is_entry else 0,
             reserved=_reserved(entries),
