@@ -10,9 +10,11 @@ import pytest
 from engine.core.errors import BadInput
 from engine.core.execution.bracket_table import ExitStyle
 from engine.core.messages import (
+    AdjustmentKind,
     LotClosed,
     OrderFilled,
     PositionChanged,
+    PositionCorrected,
     ShareSplit,
     Step,
     SuspenseBooked,
@@ -24,7 +26,9 @@ from engine.core.messages import (
 from engine.core.values import (
     ClientOrderId,
     ExecutionId,
+    InstrumentId,
     Side,
+    StrategyId,
 )
 from engine.testing.books import prove_books
 from engine.testing.scenario import SPY, STRATEGY, Scenario, enter
@@ -179,3 +183,29 @@ def _other(step: Step) -> PositionChanged:
         realized_pnl=changed.realized_pnl,
         ts_ns=changed.ts_ns,
     )
+
+
+def corrected(scenario: Scenario, strategy: str, instrument: int) -> Step:
+    return scenario.give(
+        PositionCorrected(
+            venue_ts_ns=scenario.now_ts_ns,
+            received_ts_ns=scenario.now_ts_ns,
+            strategy_id=StrategyId(strategy),
+            instrument_id=InstrumentId(instrument),
+            kind=AdjustmentKind.ADOPTION,
+            quantity=Decimal(5),
+            cost=Decimal(500),
+            source="broker",
+        )
+    )
+
+
+def test_an_adopted_position_is_seen_by_its_strategy() -> None:
+    scenario = Scenario({})
+    corrected(scenario, STRATEGY, SPY)
+    scenario.bar(0)
+    assert scenario.strategy.was_flat == {0: False}
+    with pytest.raises(BadInput, match="strategy 'stranger' does not trade the instrument; these do: scripted"):
+        corrected(scenario, "stranger", SPY)
+    with pytest.raises(BadInput, match="instrument 9 is not of this run"):
+        corrected(scenario, STRATEGY, 9)

@@ -12,6 +12,7 @@ from engine.core.messages import (
     BookEvent,
     CashCorrected,
     Draft,
+    LotsChosen,
     PositionCorrected,
     ShareSplit,
     SymbolChanged,
@@ -38,6 +39,11 @@ class Bookkeeper:
         if not isinstance(event, AccountFunded | CashCorrected) and event.instrument_id not in self._markets:
             known = ", ".join(str(key) for key in self._markets)
             raise BadInput(f"The instrument {event.instrument_id} is not of this run, which has {known}.")
+        if isinstance(event, PositionCorrected | LotsChosen):
+            owners = self._markets[event.instrument_id].contexts
+            if event.strategy_id not in owners:
+                known = ", ".join(owners) or "none"
+                raise BadInput(f"The strategy {event.strategy_id!r} does not trade the instrument; these do: {known}.")
         if isinstance(event, ShareSplit):
             split(self._ledger, event, draft)
             self._desk.fulfil(self._execution.split(event, draft), draft)
