@@ -60,6 +60,7 @@ def _contradictions(settings: RiskFile) -> Iterator[_Found]:
     yield from keys.above("messages.per_minute", "messages.per_session")
     for window in ("messages.per_second", "messages.per_minute", "messages.per_session"):
         yield from keys.above("messages.reserve", window, "nothing would be left to entries", or_equal=True)
+    yield from _collared(settings)
     yield from _symbols(settings)
 
 
@@ -78,6 +79,19 @@ class _Keys:
     # `Any`: a number of the file, or None where it is turned off.
     def _value(self, key: str) -> Any:  # noqa: ANN401
         return reduce(getattr, key.split("."), self._settings)
+
+
+# A market entry that leaves as a limit beyond the collar is refused every time.
+def _collared(settings: RiskFile) -> Iterator[_Found]:
+    orders, most = settings.orders, settings.entry_rules().market_bps_max
+    if most is None or most <= orders.price_collar * 10_000:
+        return
+    key = "orders.slippage_bps_max" if most == orders.slippage_bps_max else "orders.market_as_limit_bps"
+    sentence = (
+        f"{key} {most} basis points are above orders.price_collar {orders.price_collar}, so every market entry "
+        "would be refused: lower the first or raise the second"
+    )
+    yield key, "orders.price_collar", sentence
 
 
 def _symbols(settings: RiskFile) -> Iterator[_Found]:

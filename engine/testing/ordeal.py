@@ -24,6 +24,7 @@ from engine.core.messages import (
     Bar,
     Event,
     InputsRefused,
+    InstrumentStatus,
     Signal,
     Step,
     TimeAdvanced,
@@ -52,7 +53,9 @@ class Ordeal:
         exit_style: ExitStyle,
         limits: Limits | None = None,
         exposed_ns_max: int | None = None,
+        tells_halts: bool = False,
     ) -> None:
+        """Put the parts together; with `tells_halts` the engine is told when the exchange halts and resumes."""
         self.exit_style = exit_style
         self._script = script
         self._limits = limits
@@ -69,6 +72,8 @@ class Ordeal:
         self._exposed_ns_max = patience_ns if exposed_ns_max is None else exposed_ns_max
         self._exposed_since: int | None = None
         self._random = Random(seed)
+        halts = [(ts_ns, at == 0) for bounds in temper.halted for at, ts_ns in enumerate(bounds)]
+        self._news = halts if tells_halts else []
 
     @property
     def pipeline(self) -> Pipeline:
@@ -113,6 +118,17 @@ class Ordeal:
             pulse = min(pulse + pulse_ns, ts_ns)
             while (report := self.venue.next_report(pulse)) is not None:
                 self.give(report)
+            while self._news and self._news[0][0] <= pulse:
+                _, is_halted = self._news.pop(0)
+                self.give(
+                    InstrumentStatus(
+                        venue_ts_ns=pulse,
+                        received_ts_ns=pulse,
+                        instrument_id=SPY,
+                        halted=is_halted,
+                        reason="volatility",
+                    )
+                )
             self.give(TimeAdvanced(venue_ts_ns=pulse, received_ts_ns=pulse))
 
     def give(self, event: Event) -> Step:

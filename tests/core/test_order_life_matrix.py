@@ -38,6 +38,8 @@ class Family:
     exposed_s: int = 0
     #: Whether an end in a halt is a good end: the venue leaves something that only a human can settle.
     may_halt: bool = False
+    #: Whether the engine is told when the exchange halts and resumes.
+    tells_halts: bool = False
     script: dict[int, Signal] = field(default_factory=lambda: {ENTER_AT: enter(), LEAVE_AT: leave()})
 
 
@@ -93,6 +95,9 @@ FAMILIES = (
     Family("halted while it enters", Temper(halted=minutes(ENTER_AT, 7))),
     Family("halted while it is held", Temper(halted=minutes(6, 11)), may_halt=True),
     Family("halted while it leaves", Temper(halted=minutes(LEAVE_AT, 24)), may_halt=True),
+    Family("halted while it enters, and told", Temper(halted=minutes(ENTER_AT, 7)), tells_halts=True),
+    Family("halted while it is held, and told", Temper(halted=minutes(6, 11)), tells_halts=True),
+    Family("halted while it leaves, and told", Temper(halted=minutes(LEAVE_AT, 24)), tells_halts=True),
     Family(
         "an entry expires",
         Temper(delay_s_max=5),
@@ -210,7 +215,14 @@ def test_a_life(family: Family, path: str, style: ExitStyle, seed: int) -> None:
     # A target that takes the place of its stop may rest for `swap_s`, where the price or the venue makes it wait.
     rests = style is ExitStyle.REST_STOP and (path.startswith("touches") or family.exposed_s)
     exposed_ns_max = (family.exposed_s + 65 * bool(rests)) * SECOND_NS
-    ordeal = Ordeal(family.script, family.temper, seed=seed, exit_style=style, exposed_ns_max=exposed_ns_max)
+    ordeal = Ordeal(
+        family.script,
+        family.temper,
+        seed=seed,
+        exit_style=style,
+        exposed_ns_max=exposed_ns_max,
+        tells_halts=family.tells_halts,
+    )
     ordeal.play(PATHS[path](Random(f"{family.name}|{path}|{seed}")))
     ordeal.rest()
     ordeal.check(may_halt=family.may_halt)

@@ -225,8 +225,9 @@ class OrderRegister:
         if not order.cancel_requested and (order.is_leftover or is_past_its_time):
             self.request_cancel(order, draft)
             return []
+        before = order.unanswered
         self._ask(order, draft)
-        if order.unanswered != UNANSWERED_MAX:
+        if order.unanswered != UNANSWERED_MAX or before == UNANSWERED_MAX:
             return []
         return [
             HaltWanted(
@@ -246,7 +247,9 @@ class OrderRegister:
         )
         if fact is not None:
             draft.facts.append(fact)
-        order.unanswered += 1
+        # While the exchange halts an instrument a cancel waits by its nature: no answer tells nothing then.
+        if order.state in _UNANSWERED or not self._waits.is_paused(order.instrument_id):
+            order.unanswered += 1
         # Asked less and less often: the venue is not to be flooded by a silence of its own.
         self._await(order, draft.ts_ns + self._deadlines.acknowledge_ns * 2 ** min(order.unanswered, 6))
         draft.commands.append(QueryOrder(client_order_id=order.client_order_id, decided_ts_ns=draft.ts_ns))
