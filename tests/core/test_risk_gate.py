@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.core.messages import Draft, OrderRequest, TradingState
-from engine.core.risk.checks import CHECKS
+from engine.core.risk.checks import BINDING_EXITS, CHECKS, verdicts
 from engine.core.risk.gate import RiskGate
 from engine.core.risk.limits import Limits, MessageLimits
 from engine.core.risk.sources import ROBINHOOD
@@ -217,6 +217,15 @@ def test_an_exit_never_sells_more_than_is_held(request_: OrderRequest, exits_wit
     """I-12, at the bound."""
     situation = replace(LEAVING, request=request_, exits_with=Decimal(exits_with))
     assert check(19, situation).reason == reason
+
+
+@pytest.mark.parametrize("request_", [STOP, EXIT], ids=lambda request: str(request.order_type))
+def test_an_exit_is_answered_as_each_check_would_answer_it(request_: OrderRequest) -> None:
+    """Only the checks that bind exits are run for them; what the others say is known before."""
+    situation = replace(LEAVING, request=request_)
+    assert verdicts(situation, LIMITS) == tuple(each(situation, LIMITS) for each in CHECKS)
+    says = {each(situation, LIMITS).number: each(situation, LIMITS).value for each in CHECKS}
+    assert {number for number, value in says.items() if value != "does not apply to exits"} == BINDING_EXITS
 
 
 def test_what_holds_up_entries_never_holds_up_an_exit() -> None:

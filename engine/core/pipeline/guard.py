@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 from engine.core.execution.brackets import Bracket
 from engine.core.execution.order_table import OrderState
@@ -32,7 +32,7 @@ from engine.core.pipeline.settings import Market, PipelineSettings
 from engine.core.risk.breakers import Breakers, Trip
 from engine.core.risk.gate import RiskGate
 from engine.core.risk.limits import BreakerAction, ExposureGroup
-from engine.core.risk.situation import NO_HEALTH, GroupExposure, Situation
+from engine.core.risk.situation import NO_HEALTH, GroupExposure, MessageCounts, Situation
 from engine.core.risk.states import Scope, TradingStates, TradingTrigger
 from engine.core.values import (
     DAY_NS,
@@ -190,54 +190,62 @@ class Guard:
 
         A quote that it looks at becomes a fact of the step, so that a replay looks at the same one.
         """
+        self.count_messages(draft)
+        execution, ledger = self._execution, self._ledger
+        is_entry = request.leg is Leg.ENTRY
+        bracket = None if is_entry else execution.bracket(request.bracket_id)
+        return Situation(
+            request=request,
+            instrument=instrument,
+            ts_ns=draft.ts_ns,
+            venue=self._venue,
+            trading_state=self.trading_states.effective(request.strategy_id, request.instrument_id),
+            status=self._markets[request.instrument_id].status,
+            account_kind=self._account_kind,
+            equity=ledger.equity,
+            cash=ledger.cash - ledger.receivable(draft.ts_ns),
+            session_start_equity=self.breakers.session_start_equity,
+            position=ledger.position(request.strategy_id, request.instrument_id),
+            exits_with=execution.exits_with(request),
+            bracket_exits_with=ZERO if bracket is None else _exits_of(bracket, request),
+            bracket_entered=ZERO if bracket is None else bracket.entered,
+            entries_this_session=self._entries_this_session,
+            health=self._health,
+            **(self._around_an_entry(request, draft) if is_entry else _NOT_LOOKED_AT),
+        )
+
+    def _around_an_entry(self, request: OrderRequest, draft: Draft) -> dict[str, Any]:
+        # What only the checks look at that let exits pass: most decisions are on exits.
         execution, ledger, market = self._execution, self._ledger, self._markets[request.instrument_id]
         throttles, ts_ns = self.gate.throttles, draft.ts_ns
-        is_entry = request.leg is Leg.ENTRY
-        self.count_messages(draft)
-        brackets = execution.open_brackets() if is_entry else []
+        brackets = execution.open_brackets()
         entries = [bracket.entry for bracket in brackets if bracket.entry is not None and bracket.entry.is_open]
         # Brackets of one strategy in one instrument are one position: an entry that joins it makes no further one.
         others = {(each.strategy_id, each.instrument_id) for each in brackets}
         others.discard((request.strategy_id, request.instrument_id))
         of_instrument = [entry for entry in entries if entry.instrument_id == request.instrument_id]
         here = [bracket for bracket in brackets if bracket.instrument_id == request.instrument_id]
-        return Situation(
-            request=request,
-            instrument=instrument,
-            ts_ns=ts_ns,
-            venue=self._venue,
-            trading_state=self.trading_states.effective(request.strategy_id, request.instrument_id),
-            tripped=self.breakers.tripped_for(request.strategy_id, request.instrument_id) if is_entry else (),
-            session=market.sessions.session_at(ts_ns) if is_entry else None,
-            quote=_consult(market, draft) if is_entry else None,
-            status=market.status,
-            previous_close=_previous_close(market) if is_entry else None,
-            account_kind=self._account_kind,
-            equity=ledger.equity,
-            cash=ledger.cash - ledger.receivable(ts_ns),
-            settled_cash=ledger.settled_cash(ts_ns) if self._account_kind is AccountKind.CASH else ledger.cash,
-            good_faith_violations=ledger.good_faith_violations(ts_ns - 365 * DAY_NS) if is_entry else 0,
-            reserved=_reserved(entries),
-            session_start_equity=self.breakers.session_start_equity,
-            position=ledger.position(request.strategy_id, request.instrument_id),
-            instrument_exposure=ledger.exposure(request.instrument_id) + _reserved(of_instrument) if is_entry else ZERO,
-            groups=self._group_exposures(request.instrument_id, entries) if is_entry and self._groups else (),
-            gross_exposure=ledger.exposure() if is_entry else ZERO,
-            open_brackets=len(others),
-            open_entries=len(of_instrument),
-            open_orders=execution.open_order_count() if is_entry else 0,
-            unknown_orders=sum(order.state is OrderState.UNKNOWN for order in _orders(here)),
-            crossing_orders=sum(_meets(order, request) for order in _orders(here)) if is_entry else 0,
-            exits_with=execution.exits_with(request),
-            bracket_exits_with=ZERO if is_entry else _exits_of(execution.bracket(request.bracket_id), request),
-            bracket_entered=ZERO if is_entry else execution.bracket(request.bracket_id).entered,
-            entries_this_session=self._entries_this_session,
-            since_same_ns=throttles.since_same_ns(request, ts_ns) if is_entry else None,
-            repeated_entries=throttles.repeated(request, ts_ns) if is_entry else 0,
-            window_price=throttles.window_price(request.instrument_id, ts_ns) if is_entry else None,
-            messages=throttles.messages(ts_ns),
-            health=self._health,
-        )
+        return {
+            "tripped": self.breakers.tripped_for(request.strategy_id, request.instrument_id),
+            "session": market.sessions.session_at(ts_ns),
+            "quote": _consult(market, draft),
+            "previous_close": _previous_close(market),
+            "settled_cash": ledger.settled_cash(ts_ns) if self._account_kind is AccountKind.CASH else ledger.cash,
+            "good_faith_violations": ledger.good_faith_violations(ts_ns - 365 * DAY_NS),
+            "reserved": _reserved(entries),
+            "instrument_exposure": ledger.exposure(request.instrument_id) + _reserved(of_instrument),
+            "groups": self._group_exposures(request.instrument_id, entries) if self._groups else (),
+            "gross_exposure": ledger.exposure(),
+            "open_brackets": len(others),
+            "open_entries": len(of_instrument),
+            "open_orders": execution.open_order_count(),
+            "unknown_orders": sum(order.state is OrderState.UNKNOWN for order in _orders(here)),
+            "crossing_orders": sum(_meets(order, request) for order in _orders(here)),
+            "since_same_ns": throttles.since_same_ns(request, ts_ns),
+            "repeated_entries": throttles.repeated(request, ts_ns),
+            "window_price": throttles.window_price(request.instrument_id, ts_ns),
+            "messages": throttles.messages(ts_ns),
+        }
 
     def _group_exposures(self, instrument_id: InstrumentId, entries: list[WorkingOrder]) -> tuple[GroupExposure, ...]:
         return tuple(
@@ -249,6 +257,17 @@ class Guard:
             )
             for group in self._groups.get(instrument_id, ())
         )
+
+
+# In place of what is not looked at for an exit.
+_NOT_LOOKED_AT: Final[dict[str, Any]] = {
+    **dict.fromkeys(("session", "quote", "previous_close", "since_same_ns", "window_price")),
+    **dict.fromkeys(("settled_cash", "reserved", "instrument_exposure", "gross_exposure"), ZERO),
+    **dict.fromkeys(("good_faith_violations", "open_brackets", "open_entries", "open_orders"), 0),
+    **dict.fromkeys(("unknown_orders", "crossing_orders", "repeated_entries"), 0),
+    **dict.fromkeys(("tripped", "groups"), ()),
+    "messages": MessageCounts(last_second=0, last_minute=0, this_session=0),
+}
 
 
 def _groups_by_instrument(settings: PipelineSettings) -> dict[InstrumentId, tuple[ExposureGroup, ...]]:

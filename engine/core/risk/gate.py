@@ -7,7 +7,7 @@ from decimal import ROUND_FLOOR, Context, Decimal
 from typing import Final, TypeGuard
 
 from engine.core.messages import Approved, DecisionMade, Draft, OrderRequest
-from engine.core.risk.checks import CHECKS
+from engine.core.risk.checks import verdicts
 from engine.core.risk.limits import Limits
 from engine.core.risk.situation import Situation
 from engine.core.risk.throttles import Throttles
@@ -54,7 +54,7 @@ class RiskGate:
     def decide(self, situation: Situation, draft: Draft) -> Approved[OrderRequest] | None:
         """Run every check, record the decision, and return the approval or None."""
         request = situation.request
-        results = tuple(check(situation, self.limits) for check in CHECKS)
+        results = verdicts(situation, self.limits)
         reason = next((result.reason for result in results if not result.passed), "")
         self._decisions += 1
         draft.facts.append(

@@ -6,6 +6,7 @@ and reducing orders are never held up by what holds up entries: those checks ans
 
 from typing import Final
 
+from engine.core.messages import CheckResult
 from engine.core.risk.checks.exposure import (
     account_rules,
     buying_power,
@@ -31,9 +32,11 @@ from engine.core.risk.checks.order import (
     tick_and_lot,
     tradable_instrument,
 )
-from engine.core.risk.checks.results import ABOUT, About, Check, Layer
+from engine.core.risk.checks.results import ABOUT, NOT_FOR_EXITS, About, Check, Layer, is_entry
 from engine.core.risk.checks.sizing import max_order_notional, max_order_quantity, protectability
 from engine.core.risk.checks.throttles import duplicate_order, message_throttle, repeated_executions
+from engine.core.risk.limits import Limits
+from engine.core.risk.situation import Situation
 
 #: Every check, in the order of its number, which is the order in which a decision lists them.
 CHECKS: Final[tuple[Check, ...]] = (
@@ -66,4 +69,21 @@ CHECKS: Final[tuple[Check, ...]] = (
     storage_health,
 )
 
-__all__ = ["ABOUT", "CHECKS", "About", "Check", "Layer"]
+#: The checks that bind exits too, by number; all others let them pass.
+BINDING_EXITS: Final = frozenset({1, 5, 6, 19, 20})
+
+
+def verdicts(situation: Situation, limits: Limits) -> tuple[CheckResult, ...]:
+    """Return what every check says of a request."""
+    if is_entry(situation):
+        return tuple([check(situation, limits) for check in CHECKS])
+    results = list(_LET_EXITS_PASS)
+    for place, check in _BINDING:
+        results[place] = check(situation, limits)
+    return tuple(results)
+
+
+_BINDING: Final = tuple((number - 1, CHECKS[number - 1]) for number in sorted(BINDING_EXITS))
+_LET_EXITS_PASS: Final = tuple(NOT_FOR_EXITS[number] for number in sorted(NOT_FOR_EXITS))
+
+__all__ = ["ABOUT", "BINDING_EXITS", "CHECKS", "About", "Check", "Layer", "verdicts"]

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from decimal import Context, Decimal
 from enum import IntEnum
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from engine.core.messages import CheckResult, OrderRequest, Verdict
 from engine.core.risk.limits import Limits
 from engine.core.risk.situation import Situation
-from engine.core.risk.sources import Capability, Offer
+from engine.core.risk.sources import Capability, Offer, Source
 from engine.core.values import Leg, notional, worst_price
 
 #: What is looked at, or a bound.
@@ -122,14 +123,21 @@ def without(
     number: int, capability: Capability, situation: Situation, limits: Limits, *, shown: Shown = "-"
 ) -> CheckResult:
     """Return what silence about a capability means at this venue; `shown` is what was looked at instead."""
-    source = situation.venue.sources.get(capability)
+    return _silence(number, situation.venue.sources.get(capability), capability, limits.refused_without, shown)
+
+
+# The same few answers are given for every entry.
+@lru_cache(maxsize=256)
+def _silence(
+    number: int, source: Source | None, capability: Capability, refused_without: frozenset[Capability], shown: Shown
+) -> CheckResult:
     offer = Offer.NOT_OFFERED if source is None else source.offer
     text = f"{capability.value}: {'no source' if source is None else source.text}"
     if offer is Offer.OFFERED:
         return missing(number, capability.value, source=text)
     if offer is Offer.NOT_NEEDED:
         return inapplicable(number, "nothing reported, nothing needed", source=text)
-    refuses = capability in limits.refused_without
+    refuses = capability in refused_without
     return CheckResult(
         number=number,
         name=ABOUT[number].name,
