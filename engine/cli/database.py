@@ -40,7 +40,7 @@ def check(*, database: DatabaseOption = None, as_json: JsonOption = False) -> No
     Reads the whole file: integrity, foreign keys, the hash chain of the journal; and computes orders, positions, cash
     and equity again. Exit code 3 if anything differs.
     """
-    from engine.cli.output import emit_json
+    from engine.cli.output import ExitCode, emit_json
     from engine.store.check import check_database
 
     target = existing_database(database)
@@ -57,7 +57,7 @@ def check(*, database: DatabaseOption = None, as_json: JsonOption = False) -> No
         if report.is_sound:
             typer.echo(f"{target} is sound.")
     if not report.is_sound:
-        raise typer.Exit(3)
+        raise typer.Exit(ExitCode.HALTED)
 
 
 @app.command()
@@ -75,12 +75,12 @@ def replay(
     """Play the journal again and compare every table with it.
 
     Steps a fresh engine through the journaled inputs, in a file of its own that is removed, and names the first row
-    that differs: table, key, column, stored and replayed value. Exit code 1 if one does.
+    that differs: table, key, column, stored and replayed value. Exit code 3 if one does.
     """
     from time import perf_counter
 
     from engine.app.stored_runs import replay_database
-    from engine.cli.output import emit_json
+    from engine.cli.output import ExitCode, emit_json
     from engine.cli.progress import count_progress
 
     target = existing_database(database)
@@ -102,7 +102,7 @@ def replay(
     else:
         _show_replay(outcome, target, seconds)
     if not outcome.is_same:
-        raise typer.Exit(1)
+        raise typer.Exit(ExitCode.HALTED)
 
 
 def _show_replay(outcome: ReplayOutcome, target: Path, seconds: float) -> None:

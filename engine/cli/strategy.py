@@ -40,7 +40,7 @@ def check(
     from dataclasses import asdict
 
     from engine.app.strategy_loader import blaming, load_strategy
-    from engine.cli.output import emit_json
+    from engine.cli.output import ExitCode, emit_json
     from engine.core.messages import BarClosed
     from engine.feeds.replay import ReplayFeed
     from engine.research.strategy_check import check_strategy
@@ -72,7 +72,7 @@ def check(
         for instrument, report in zip(feed.instruments, reports, strict=True):
             _print(instrument.symbol, report)
     if not all(report.passed for report in reports):
-        raise typer.Exit(3)
+        raise typer.Exit(ExitCode.HALTED)
 
 
 def _print(symbol: str, report: StrategyCheckReport) -> None:

@@ -41,11 +41,12 @@ def test_a_true_file_is_said_to_be_one(ratchet: Run, kept: Path) -> None:
 
 def test_the_first_row_that_differs_is_named(ratchet: Run, tampered: Path) -> None:
     shown = ratchet("db", "replay", "--db", tampered)
-    assert shown.code == 1
+    # As `ratchet db check`: a check did not hold, a human has to look.
+    assert shown.code == 3
     assert "The first row that differs: orders, id 2 (step " in shown.err
     assert "filled_quantity_e8 is 1, the replay makes " in shown.err
     told = ratchet("db", "replay", "--db", tampered, "--json")
-    assert told.code == 1
+    assert told.code == 3
     first = told.json["first_difference"]
     assert (first["table"], first["key"], first["column"], first["stored"]) == (
         "orders",
@@ -53,6 +54,10 @@ def test_the_first_row_that_differs_is_named(ratchet: Run, tampered: Path) -> No
         "filled_quantity_e8",
         1,
     )
+
+
+def test_the_help_names_the_exit_code_of_a_difference(ratchet: Run) -> None:
+    assert "Exit code 3 if one does" in " ".join(ratchet("db", "replay", "--help").out.split())
 
 
 def test_a_wrong_account_is_one_sentence(ratchet: Run, kept: Path) -> None:
