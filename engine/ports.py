@@ -46,6 +46,16 @@ class Venue(Protocol):
 class SimulatedVenue(Venue, Protocol):
     """A venue that matches on the market events which the shell shows to it, in two phases per bar."""
 
+    #: Whether commands take time to reach it: only then are there any to let arrive.
+    is_delayed: bool
+
+    def let_arrive(self, until_ts_ns: int) -> bool:
+        """Let the earliest command on its way arrive, if it is there by a moment (ns UTC); return whether one was.
+
+        Its report happens, and is received, at the moment of its arrival. Events that come after that moment are
+        shown, and stepped, later.
+        """
+
     def has_work(self, instrument_id: InstrumentId) -> bool:
         """Return whether an order of the instrument works or waits, so that events have to be shown."""
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from engine.core.messages import EMPTY_STEP, BarClosed, CorporateAction, Event, MarketEvent, Quote, Step, Tick
 from engine.core.pipeline import Pipeline
+from engine.core.values import MINUTE_NS
 from engine.ports import Journal, SimulatedVenue
 
 #: How many steps one transaction of a backtest holds.
@@ -41,6 +42,7 @@ class EngineLoop:
         self._batch_steps = 1 if is_durable else BATCH_STEPS
         self._observer = observer
         self._appended = 0
+        self._is_delayed = venue.is_delayed
 
     def run(self, events: Iterable[MarketEvent]) -> None:
         """Process market events until they end, and make everything durable."""
@@ -48,7 +50,7 @@ class EngineLoop:
         has_work, append = venue.has_work, self._journal.append
         # Most steps of a batch send nothing and nobody watches: they only have to be written down.
         is_quick = self._batch_steps > 1 and self._observer is None
-        for event in events:
+        for event in self._after_arrivals(events) if self._is_delayed else events:
             kind = event.__class__
             if kind is BarClosed:
                 if has_work(event.bar.instrument_id):  # type: ignore[union-attr]
@@ -92,12 +94,28 @@ class EngineLoop:
         """Make everything so far durable."""
         self._journal.commit()
 
+    # What reaches the venue before an event is answered before it: the event of a bar is heard at the end of its
+    # minute, and the word of the venue within it.
+    def _after_arrivals(self, events: Iterable[MarketEvent]) -> Iterator[MarketEvent]:
+        has_work = self._venue.has_work
+        for event in events:
+            is_shown_bar = isinstance(event, BarClosed) and has_work(event.bar.instrument_id)
+            self._let_arrive(event.bar.start_ts_ns if is_shown_bar else event.received_ts_ns)  # type: ignore[union-attr]
+            yield event
+
+    def _let_arrive(self, until_ts_ns: int) -> None:
+        # One by one: the answer to a report may itself arrive before the moment.
+        while self._venue.let_arrive(until_ts_ns):
+            self.settle()
+
     def _show(self, event: MarketEvent) -> None:
         # Reports of the open can bring orders that still belong to the open (a market exit after its legs'
         # cancels), so the open is shown again until it yields nothing.
         self._venue.observe_open(event)
         while self.settle():
             self._venue.observe_open(event)
+        if self._is_delayed and isinstance(event, BarClosed):
+            self._let_arrive(event.bar.start_ts_ns + MINUTE_NS - 1)
         self._venue.observe_rest(event)
         self.settle()
 

@@ -62,6 +62,7 @@ class GoldenVenue:
 
     #: Either style comes to the same here: there are no targets to link or to watch.
     exit_styles: tuple[ExitStyle, ...] = (ExitStyle.REST_STOP, ExitStyle.BOTH_LEGS)
+    is_delayed = False
 
     def __init__(self, instrument: Instrument, *, fill_at: FillAt, fees: PerShareFees) -> None:
         self._instrument: Final = instrument
@@ -73,6 +74,10 @@ class GoldenVenue:
         self._reports: list[VenueReport] = []
         # What was said of each order, for those who ask.
         self._said: dict[ClientOrderId, list[VenueReport]] = {}
+
+    def let_arrive(self, until_ts_ns: int) -> bool:
+        """Return False: every command has arrived when it is sent."""
+        return False
 
     def send(self, command: Command) -> None:
         """Accept market orders and stops, cancel what has not filled, and repeat what was said."""

@@ -2,9 +2,12 @@
 
 What it adds to the fill rules of `engine.matching`:
 
-- *Commands.* A command takes effect at the first market event of its instrument at or after its decision plus the
-  latency; without latency it is answered at once, with the time of its decision. The same client order id is the same
-  order for ever: sent again, or asked for, its reports come again.
+- *Commands.* A command takes effect at its decision plus the latency, and its report is received then, before any
+  later event (`let_arrive`); where nobody lets it arrive, at the first market event of its instrument from then on.
+  Without latency it is answered at once, with the time of its decision. The same client order id is the same order
+  for ever: sent again, or asked for, its reports come again.
+- *Inside a bar's minute* an order that arrives is there for the rest as `engine.matching` says, and one whose cancel
+  arrives misses the rest. Where another instrument's bar is shown first, a cancel may come before its own bar's open.
 - *Never short, never on credit.* A sell beyond the position minus holds, a buy beyond the cash minus holds, and a
   sell stop at or through the known market are refused. Linked legs hold shares once, the larger remainder. A buy
   that turns out dearer than the cash when it fills is canceled.
@@ -83,6 +86,7 @@ class PaperVenue:
         self._busy = self._desk.busy
         self._rules = settings.rules
         self._prints_expected = settings.prints_expected
+        self.is_delayed = bool(settings.submit_latency_ns or settings.cancel_latency_ns)
 
     @property
     def cash(self) -> Decimal:
@@ -120,6 +124,23 @@ class PaperVenue:
             self._query(command)
         self._desk.finish()
 
+    def let_arrive(self, until_ts_ns: int) -> bool:
+        """Let the earliest command on its way arrive, if it is there by a moment (ns UTC); return whether one was."""
+        lanes = [self._lanes[key] for key in self._busy]
+        lane = min((each for each in lanes if each.pending), key=lambda each: each.pending[0][:2], default=None)
+        if lane is None or lane.pending[0][0] > until_ts_ns:
+            return False
+        ts_ns, _, order, is_cancel = lane.pending.pop(0)
+        lane.pass_phase(ts_ns)
+        moment = Moment(ts_ns, self._desk.clock(ts_ns))
+        self._desk.touch(lane, order)
+        if is_cancel:
+            self._desk.apply_cancel(lane, order, moment)
+        else:
+            self._desk.arrive(lane, order, received_ts_ns=moment.received_ts_ns)
+        self._desk.finish()
+        return True
+
     def observe_open(self, event: MarketEvent) -> None:
         """Match what a bar's opening price decides; ticks and quotes do nothing here. May be repeated."""
         if not isinstance(event, BarClosed):
@@ -132,7 +153,7 @@ class PaperVenue:
         moment = Moment(start, self._desk.clock(start))
         state = lane.state
         state.cursor_ts_ns, state.cursor_mark = start, OPEN_DONE
-        lane.phase_start_ts_ns = start
+        lane.phase_ts_ns = max(start, lane.phase_ts_ns or start)
         self._take_effect(lane, moment, until_ts_ns=start, cancels_until_ts_ns=start)
         state.price, state.price_ts_ns, state.has_prints = bar.open, start, True
         if lane.working and bar.session_kind is SessionKind.REGULAR:
@@ -170,7 +191,7 @@ class PaperVenue:
             self._desk.apply(lane, matches, moment)
         state.price, state.price_ts_ns = bar.close, end
         state.cursor_ts_ns, state.cursor_mark = start, REST_DONE
-        lane.phase_start_ts_ns = None
+        lane.phase_ts_ns = None
         # A reopened book must not take this bar for half done.
         if lane.saved_mark == OPEN_DONE:
             self._desk.touch(lane)
@@ -222,7 +243,7 @@ class PaperVenue:
         lane.state.cursor_ts_ns, lane.state.cursor_mark = received, TAPE
         lane.last_event = event
         lane.catching_up = False
-        lane.phase_start_ts_ns = None
+        lane.phase_ts_ns = None
         self._take_effect(lane, moment, until_ts_ns=received, cancels_until_ts_ns=received)
         return moment
 

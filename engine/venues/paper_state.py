@@ -104,6 +104,8 @@ class LaneState:
     has_prints: bool = False
     #: Moment of the latest corporate action that was applied, ns UTC.
     action_ts_ns: int = -1
+    #: The latest arrival of a command between the two phases of a bar, ns UTC.
+    phase_ts_ns: int = -1
 
 
 @dataclass(slots=True, kw_only=True)
@@ -126,7 +128,7 @@ class Lane:
         "last_event",
         "next_expiry_ts_ns",
         "pending",
-        "phase_start_ts_ns",
+        "phase_ts_ns",
         "saved_mark",
         "session_close_ts_ns",
         "session_open_ts_ns",
@@ -142,8 +144,10 @@ class Lane:
         self.working: dict[ClientOrderId, WorkingOrder] = {}
         #: Commands on their way, ascending: (moment of arrival, number, order, whether it is a cancel).
         self.pending: list[tuple[int, int, PaperOrder, bool]] = []
-        #: Start of the bar whose open was matched and whose rest was not, ns UTC.
-        self.phase_start_ts_ns: int | None = state.cursor_ts_ns if state.cursor_mark == OPEN_DONE else None
+        #: How far the minute has gone of the bar whose open was matched and whose rest was not, ns UTC.
+        self.phase_ts_ns: int | None = None
+        if state.cursor_mark == OPEN_DONE:
+            self.phase_ts_ns = max(state.cursor_ts_ns, state.phase_ts_ns)
         #: No working order expires before this moment, ns UTC.
         self.next_expiry_ts_ns = NEVER
         self.session_open_ts_ns = self.session_close_ts_ns = 0
@@ -167,11 +171,16 @@ class Lane:
     def moment_of(self, decided_ts_ns: int) -> int:
         """Return when a command was decided, in this instrument's time.
 
-        A command that comes between the two phases of a bar answers that bar's open. Another instrument's bar may
-        have moved the engine's clock on to the end of that same minute.
+        A command that comes between the two phases of a bar answers that bar's open, or what arrived since. Another
+        instrument's bar may have moved the engine's clock on to the end of that same minute.
         """
-        start = self.phase_start_ts_ns
-        return decided_ts_ns if start is None else min(decided_ts_ns, start)
+        reached = self.phase_ts_ns
+        return decided_ts_ns if reached is None else min(decided_ts_ns, reached)
+
+    def pass_phase(self, ts_ns: int) -> None:
+        """Let time pass between the two phases of a bar, as far as a command that arrives there."""
+        if self.phase_ts_ns is not None:
+            self.phase_ts_ns = self.state.phase_ts_ns = max(ts_ns, self.phase_ts_ns)
 
     def has_passed_bar(self, start_ts_ns: int) -> bool:
         """Return whether both phases of a bar were matched before, by this process or a former one."""

@@ -141,6 +141,46 @@ def test_a_fill_wins_over_a_cancel_that_is_on_its_way() -> None:
     assert reasons(late) == ["the order is gone"]
 
 
+def test_commands_arrive_in_their_order_and_are_answered_at_their_own_time() -> None:
+    driver = driver_of(submit_latency_ns=40, cancel_latency_ns=30)
+    venue = driver.venue
+    assert venue.is_delayed
+    assert not driver_of().venue.is_delayed
+    assert not venue.let_arrive(minute(9))
+    driver.send(order("a", BUY, 10, limit="99", decided_ts_ns=minute(0)))
+    driver.send(order("b", BUY, 10, limit="99", decided_ts_ns=minute(0) + 5))
+    driver.send(cancel("a", decided_ts_ns=minute(0) + 12))
+    assert not venue.let_arrive(minute(0) + 39)
+    told = []
+    while venue.let_arrive(minute(0) + 45):
+        told += [(type(each).__name__, each.client_order_id, each.received_ts_ns - minute(0)) for each in venue.drain()]
+    assert told == [("OrderAcknowledged", "a", 40), ("OrderCanceled", "a", 42), ("OrderAcknowledged", "b", 45)]
+
+
+def test_inside_a_minute_an_order_arrives_after_the_open_and_a_canceled_one_misses_the_rest() -> None:
+    driver = driver_of(submit_latency_ns=SECOND_NS, cancel_latency_ns=SECOND_NS)
+    venue = driver.venue
+    driver.send(order("buy", BUY, 10, decided_ts_ns=minute(0) - SECOND_NS))
+    low = bar(minute(0), (100.0, 100.0, 90.0, 90.0))
+    venue.observe_open(low)
+    assert names(venue.drain()) == ["OrderAcknowledged buy", "OrderFilled buy"]
+    for name, stop in (("near", "95"), ("far", "91")):
+        driver.send(order(name, Side.SELL, 5, stop=stop, decided_ts_ns=minute(0)))
+    assert venue.let_arrive(minute(1) - 1)
+    assert venue.let_arrive(minute(1) - 1)
+    acknowledged = venue.drain()
+    assert names(acknowledged) == ["OrderAcknowledged near", "OrderAcknowledged far"]
+    assert {report.received_ts_ns for report in acknowledged} == {minute(0) + SECOND_NS}
+    # The engine's clock may have gone on with another instrument; the answer belongs to what was answered.
+    driver.send(cancel("near", decided_ts_ns=minute(1)))
+    assert venue.let_arrive(minute(1) - 1)
+    (canceled,) = venue.drain()
+    assert (names([canceled]), canceled.venue_ts_ns) == (["OrderCanceled near"], minute(0) + 2 * SECOND_NS)
+    venue.observe_open(low)
+    venue.observe_rest(low)
+    assert fills(venue.drain()) == [("far", "91")]
+
+
 def test_a_market_order_with_latency_meets_the_next_bar() -> None:
     driver = driver_of(submit_latency_ns=200_000_000)
     driver.send(order("buy", BUY, 10, decided_ts_ns=minute(1)))
