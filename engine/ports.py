@@ -18,7 +18,12 @@ class Clock(Protocol):
 
 
 class Feed(Protocol):
-    """Bring market events, in the order in which they were received."""
+    """Bring market events, in the order in which they were received.
+
+    A quote is as old as its own two times say, however quiet the market is. A feed whose source sends quotes only
+    when they change states the last one again while the source answers for it (it was asked, or its own numbered
+    stream says that nothing changed), with the times of that answer; that a connection is open proves nothing.
+    """
 
     #: What it sends data of.
     instruments: tuple[Instrument, ...]

@@ -51,8 +51,12 @@ _BASIS_FROM, _BASIS_RANGE = 40.0, 260.0
 _VOLUME_FROM, _VOLUME_RANGE = 2_000.0, 18_000.0
 # The raw stream gives 53 bits of a uniform number.
 _UNIFORM_STEP: Final = 1.0 / 2**53
+# A quote that stands is stated again so often, as by a source that is asked in turn: a quiet market is no lost one.
+_QUOTE_NS: Final = 2 * SECOND_NS
 # Raises with every change of the generated data, which is a change of what a seed means.
 _VERSION: Final = 1
+# The same for quotes alone: bars and prints of a seed stay as they are.
+_QUOTES_VERSION: Final = 2
 
 
 class SyntheticMode(StrEnum):
@@ -223,8 +227,10 @@ class SyntheticFeed:
         for outage in (*gaps, *halts):
             self._check(outage)
         knobs = (_VERSION, seed, tuple(symbols), start_date, sessions, mode.value, self._gaps, self._halts)
+        quoted = (_QUOTES_VERSION,) if mode is SyntheticMode.TICKS else ()
+        decided_by = (*knobs, volatility, trend, full_sessions_only, *quoted)
         #: SHA-256 of everything that decides the data.
-        self.fingerprint: str = sha256(repr((*knobs, volatility, trend, full_sessions_only)).encode()).hexdigest()
+        self.fingerprint: str = sha256(repr(decided_by).encode()).hexdigest()
 
     def events(self, start_after_ts_ns: int | None = None) -> Iterator[MarketEvent]:
         """Yield the events, or those received later than a moment (ns UTC)."""
@@ -240,11 +246,12 @@ class SyntheticFeed:
             made = []
             for share, instrument in zip(shares, self.instruments, strict=True):
                 make = share.bars if self.mode is SyntheticMode.BARS else share.prints
-                ts_ns, columns = make(day, number, self._shocks(number, instrument.symbol, len(day.drift)))
-                kept = self._kept(number, instrument.symbol, ts_ns)
-                made.append((ts_ns[kept], {name: values[kept] for name, values in columns.items()}))
-            kinds = (MarketKind.BARS,) if self.mode is SyntheticMode.BARS else (MarketKind.QUOTES, MarketKind.TICKS)
-            yield tuple(self._table(kind, made) for kind in kinds)
+                made.append(make(day, number, self._shocks(number, instrument.symbol, len(day.drift))))
+            if self.mode is SyntheticMode.BARS:
+                yield (self._table(MarketKind.BARS, number, made),)
+            else:
+                stated = [_stated_again(*each, until_ts_ns=session.close_ts_ns) for each in made]
+                yield self._table(MarketKind.QUOTES, number, stated), self._table(MarketKind.TICKS, number, made)
 
     def _events(self, start_after_ts_ns: int | None) -> Iterator[MarketEvent]:
         ids = [instrument.instrument_id for instrument in self.instruments]
@@ -259,7 +266,11 @@ class SyntheticFeed:
                 data = merged(quote_events(quotes, ids, start_after_ts_ns), tick_events(ticks, ids, start_after_ts_ns))
             yield from merged(iter(self._interruptions(number, start_after_ts_ns)), data)
 
-    def _table(self, kind: MarketKind, made: Sequence[tuple[Ints, dict[str, Floats]]]) -> MarketTable:
+    def _table(self, kind: MarketKind, number: int, whole: Sequence[tuple[Ints, dict[str, Floats]]]) -> MarketTable:
+        made = []
+        for instrument, (ts_ns, columns) in zip(self.instruments, whole, strict=True):
+            kept = self._kept(number, instrument.symbol, ts_ns)
+            made.append((ts_ns[kept], {name: values[kept] for name, values in columns.items()}))
         names = {
             MarketKind.BARS: ("open", "high", "low", "close", "volume", "vwap"),
             MarketKind.TICKS: ("price", "size"),
@@ -332,6 +343,15 @@ def synthetic_bars(seed: int = DEFAULT_SEED, *, sessions: int = 252, symbol: str
         ts_ns=np.concatenate([table.ts_ns for table in tables]),
         columns={name: np.concatenate([table.columns[name] for table in tables]) for name in tables[0].columns},
     )
+
+
+def _stated_again(ts_ns: Ints, columns: dict[str, Floats], *, until_ts_ns: int) -> tuple[Ints, dict[str, Floats]]:
+    # Each row, and the same row again as long as it stands.
+    stands = np.append(ts_ns[1:], until_ts_ns) - ts_ns
+    counts = np.maximum(1, -(-stands // _QUOTE_NS))
+    row = np.repeat(np.arange(len(ts_ns)), counts)
+    nth = np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return ts_ns[row] + nth * _QUOTE_NS, {name: values[row] for name, values in columns.items()}
 
 
 def _schedule(calendar: Sessions, start_date: str, count: int | None, *, full_sessions_only: bool) -> Iterator[Session]:

@@ -30,7 +30,8 @@ RESTRICTED = "SELECT to_state, reason FROM trading_states WHERE to_state <> 'ACT
 RAN_OUT = "SELECT * FROM bracket_events WHERE from_state IN ('UNPROTECTED', 'PROTECTING') AND to_state = 'EXITING'"
 ANSWERS = (
     "SELECT DISTINCT e.ts_ns - o.submit_ts_ns, e.venue_ts_ns - o.submit_ts_ns FROM order_events e "
-    "JOIN orders o ON o.account_id = e.account_id AND o.id = e.order_id WHERE e.from_state = 'NEW' AND e.to_state = 'ACK'"
+    "JOIN orders o ON o.account_id = e.account_id AND o.id = e.order_id "
+    "WHERE e.from_state = 'NEW' AND e.to_state = 'ACK'"
 )
 
 

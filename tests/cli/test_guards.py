@@ -238,3 +238,13 @@ def test_only_what_makes_a_database_says_so(ratchet: Run) -> None:
     for command in (("sql",), ("status",), ("db", "check"), ("kill",)):
         assert "first use" not in " ".join(ratchet(*command, "--help").out.split())
     assert "kill" in ratchet("flatten", "--help").out
+
+
+def test_a_quiet_market_is_not_taken_for_a_lost_one(ratchet: Run) -> None:
+    """I-23 holds entries back where quotes are old, never where the built-in market has little to say."""
+    for _ in range(3):
+        assert ratchet("run", "--market", "ticks", "--speed", "0", "--db", "quiet.sqlite").code == 0
+    query = "SELECT reason, count(*) AS n FROM decisions WHERE leg = 'entry' GROUP BY reason"
+    found = {row["reason"]: row["n"] for row in ratchet("sql", "--db", "quiet.sqlite", "--json", query).json}
+    assert "stale_quote" not in found
+    assert found[""] >= 5

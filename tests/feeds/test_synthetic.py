@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from engine.calendars import load_sessions
 from engine.core.bars import BarBuilder
 from engine.core.errors import BadInput
 from engine.core.messages import Bar, BarClosed, FeedInterrupted, Quote, Tick, TimeAdvanced
-from engine.core.values import MINUTE_NS
+from engine.core.values import MINUTE_NS, SECOND_NS
 from engine.feeds.files import MarketKind
 from engine.feeds.replay import ReplayFeed
 from engine.feeds.synthetic import Outage, SyntheticFeed, SyntheticMode, synthetic_bars
@@ -119,6 +120,28 @@ def test_ticks_trade_at_the_quote_before_them() -> None:
                 bars += builder.on_time(event.received_ts_ns) or ()
     assert len(bars) == 3 * 390
     assert all(builder.refused == {} for builder in builders.values())
+
+
+def test_a_quote_that_stands_is_stated_again_and_nothing_is_stated_of_a_gap() -> None:
+    gap = Outage(session=0, minute=200, minutes=3)
+    feed = SyntheticFeed(sessions=1, symbols=("ALFA",), mode=SyntheticMode.TICKS, gaps=[gap])
+    quotes = [event for event in feed.events() if isinstance(event, Quote)]
+    times = [quote.received_ts_ns for quote in quotes]
+    lost_from_ts_ns = feed.schedule[0].open_ts_ns + gap.minute * MINUTE_NS
+    lost_until_ts_ns = lost_from_ts_ns + gap.minutes * MINUTE_NS
+    assert not [ts_ns for ts_ns in times if lost_from_ts_ns <= ts_ns < lost_until_ts_ns]
+    silences = {
+        after - before
+        for before, after in pairwise([*times, feed.schedule[0].close_ts_ns])
+        if before < lost_from_ts_ns - 2 * SECOND_NS or before >= lost_until_ts_ns
+    }
+    assert max(silences) == 2 * SECOND_NS
+    again = sum(
+        (before.bid, before.ask, before.bid_size, before.ask_size)
+        == (after.bid, after.ask, after.bid_size, after.ask_size)
+        for before, after in pairwise(quotes)
+    )
+    assert again > len(quotes) // 3
 
 
 def test_a_halt_is_silent_and_reopens_elsewhere() -> None:
