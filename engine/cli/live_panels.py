@@ -12,7 +12,9 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from engine.cli.live_state import Lane, OrderLine, PositionLine, RunState, RunTotals, SignalLine
+from engine.cli.live_state import Lane, RunState
+from engine.cli.live_values import OrderLine, PositionLine, RunTotals, SignalLine
+from engine.cli.live_warnings import COUNTED
 from engine.cli.tables import (
     SIDE_STYLES,
     exact_money,
@@ -200,7 +202,7 @@ def _round_trips(state: RunState) -> Text:
 
 def _counts(state: RunState) -> str:
     parts = [f"{state.counts['bars']:,} bars"]
-    for name, words in (("gaps", "gaps"), ("inputs_refused", "inputs refused")):
+    for name, words in COUNTED.items():
         if state.counts[name]:
             parts.append(f"{state.counts[name]:,} {words}")
     return " · ".join(parts)
@@ -411,4 +413,8 @@ def _figures(totals: RunTotals) -> list[tuple[str, Text]]:
         figures.append(("gaps in the data", Text(f"{totals.gaps:,}", style="yellow")))
     if totals.inputs_refused:
         figures.append(("inputs refused", Text(f"{totals.inputs_refused:,}", style="yellow")))
+    if totals.suspense:
+        figures.append(("executions in suspense", Text(f"{totals.suspense:,}", style="bold red")))
+    if totals.good_faith:
+        figures.append(("good-faith violations", Text(f"{totals.good_faith:,}", style="bold red")))
     return figures

@@ -4,31 +4,38 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
 from typing import Any, Final
 
+from engine.cli.live_values import OrderLine, PositionLine, RunTotals, SignalLine, Trail, TripCount, TripLine
+from engine.cli.live_warnings import Warnings
 from engine.cli.tables import new_york
 from engine.core.execution.bracket_table import FINAL_STATES, BracketState
-from engine.core.execution.order_table import OPEN_STATES, OrderState
 from engine.core.messages import (
     Bar,
     BracketOpened,
+    BracketPlanned,
     BracketTransitioned,
     CashMoved,
     CheckResult,
     DecisionMade,
     EquityMarked,
     Event,
+    FeeCharged,
     GapMarked,
     InputsRefused,
+    LotClosed,
     OrderCreated,
     OrderTransitioned,
+    PositionAdjusted,
     PositionChanged,
+    QuoteConsulted,
     SignalEmitted,
     SignalKind,
     Step,
+    SymbolChanged,
     TradeBooked,
     TradingState,
     TradingStateChanged,
@@ -41,125 +48,10 @@ _CLOSES_KEPT: Final = 60
 _SIGNALS_KEPT: Final = 12
 _ORDERS_KEPT: Final = 40
 _TRIPS_KEPT: Final = 1_000
-_TRAIL_POINTS_MAX: Final = 256
+#: Facts that no panel shows: they are details of a trade, an entry or a decision that one shows, and are in the tables.
+#: Of an adjustment the position that it leaves is shown.
+UNSHOWN: Final[frozenset[type]] = frozenset({BracketPlanned, FeeCharged, LotClosed, PositionAdjusted, QuoteConsulted})
 _SEVERITY: Final = {TradingState.ACTIVE: 0, TradingState.REDUCING: 1, TradingState.HALTED: 2}
-
-
-@dataclass(slots=True, kw_only=True)
-class SignalLine:
-    """Hold one signal and what became of it; or a refusal of an exit, which has no signal of its own."""
-
-    ts_ns: int
-    symbol: str
-    kind: str
-    reason: str
-    outcome: str = ""
-    #: None where nothing was decided.
-    approved: bool | None = None
-
-
-@dataclass(slots=True, kw_only=True)
-class OrderLine:
-    """Hold one order as its facts left it."""
-
-    created: OrderCreated
-    state: str = OrderState.NEW.value
-    filled: Decimal = ZERO
-    #: Paid or received for what was filled.
-    notional: Decimal = ZERO
-    cancel_requested: bool = False
-    #: What was said about it last: why it was canceled, refused, ...
-    reason: str = ""
-
-    @property
-    def is_open(self) -> bool:
-        """Return whether the order may still fill."""
-        return self.state in OPEN_STATES
-
-    @property
-    def price(self) -> Decimal | None:
-        """Return the average price of what was filled, else the order's own price; None for a market order."""
-        if self.filled:
-            return self.notional / self.filled
-        own = self.created
-        return own.limit_price if own.limit_price is not None else own.stop_price
-
-
-@dataclass(slots=True, kw_only=True)
-class PositionLine:
-    """Hold what one strategy has of one instrument."""
-
-    strategy_id: StrategyId
-    instrument_id: InstrumentId
-    symbol: str
-    quantity: Decimal
-    cost: Decimal
-
-
-@dataclass(slots=True, kw_only=True)
-class TripLine:
-    """Hold one bracket from its first fill on; `reason` is "" until it is closed."""
-
-    symbol: str
-    #: Profit after fees, so far.
-    net: Decimal = ZERO
-    reason: str = ""
-    #: The profit with which it was counted.
-    counted_net: Decimal = ZERO
-
-
-@dataclass(slots=True)
-class TripCount:
-    """Count the round trips that ended for one reason; money after fees."""
-
-    count: int = 0
-    wins: int = 0
-    net: Decimal = ZERO
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunTotals:
-    """Hold the figures of a run; money exact."""
-
-    bars: int
-    signals: int
-    approved: int
-    refused: int
-    orders: int
-    fills: int
-    #: By exit reason: how many, how many of them won, and their profit after fees.
-    round_trips: Mapping[str, TripCount]
-    fees: Decimal
-    #: Equity minus the money that came in: open positions count at their last close.
-    net_pnl: Decimal
-    final_equity: Decimal
-    #: As a fraction of the highest equity before it, at or above zero.
-    max_drawdown: Decimal
-    open_positions: int
-    gaps: int
-    inputs_refused: int
-
-
-class Trail:
-    """Keep the shape of a curve in few points: when they are too many, every other one goes."""
-
-    def __init__(self) -> None:
-        self.values: list[float] = []
-        self._stride = 1
-        self._since = 0
-
-    def add(self, value: float) -> None:
-        """Take the next value; the last one is always kept."""
-        if self._since and self.values:
-            self.values[-1] = value
-        else:
-            self.values.append(value)
-        self._since = (self._since + 1) % self._stride
-        if len(self.values) > _TRAIL_POINTS_MAX:
-            # An odd number of points, so that the first and the last stay.
-            self.values = self.values[::2]
-            self._stride *= 2
-            self._since = 0
 
 
 @dataclass(slots=True)
@@ -201,6 +93,7 @@ class RunState:
         self._session_start_equity = ZERO
         self._session_until_ts_ns = 0
         self._states: dict[tuple[StrategyId | None, InstrumentId | None], TradingStateChanged] = {}
+        self.warnings = Warnings(self.counts, self._symbol)
         # Signals of the current step, whose decisions follow in it.
         self._fresh: dict[int, SignalLine] = {}
         # `Any`: each handler takes its own fact, and the key proves which.
@@ -219,7 +112,11 @@ class RunState:
             CashMoved: self._cash,
             EquityMarked: self._equity,
             TradingStateChanged: self._trading_state,
+            SymbolChanged: self._renamed,
+            **self.warnings.handlers,
         }
+        #: What a panel shows.
+        self.kinds: frozenset[type] = frozenset(self._handlers)
 
     def take(self, event: Event, step: Step) -> None:
         """Take in one step."""
@@ -227,7 +124,6 @@ class RunState:
         if self._fresh:
             self._fresh = {}
         for fact in step.facts:
-            # What no panel shows (lots, plans of exits) is only in the tables.
             handler = self._handlers.get(fact.__class__)
             if handler is not None:
                 handler(fact)
@@ -257,13 +153,17 @@ class RunState:
         return fact.to_state, fact
 
     def restrictions(self) -> list[str]:
-        """Return a line per scope that may not trade freely: its state, what it is, and the reason."""
+        """Return a line per scope that may not trade freely, with the reason, and what else a human has to look at."""
         lines = []
         for (strategy_id, instrument_id), fact in self._states.items():
-            symbol = self.lanes[instrument_id].instrument.symbol if instrument_id in self.lanes else ""
+            symbol = self._symbol(instrument_id)
             scope = " ".join(each for each in (strategy_id, symbol) if each) or "account"
             lines.append(f"{fact.to_state.name} {scope}: {fact.reason} ({fact.source})")
-        return lines
+        return lines + self.warnings.lines()
+
+    def _symbol(self, instrument_id: InstrumentId | None) -> str:
+        lane = None if instrument_id is None else self.lanes.get(instrument_id)
+        return "" if lane is None else lane.instrument.symbol
 
     def recent_orders(self, count: int) -> list[OrderLine]:
         """Return orders, newest first: those that may still fill, and as many others as there is room for."""
@@ -312,6 +212,8 @@ class RunState:
             open_positions=len(self.positions),
             gaps=counts["gaps"],
             inputs_refused=counts["inputs_refused"],
+            suspense=counts["suspense"],
+            good_faith=counts["good_faith"],
         )
 
     # --- market --------------------------------------------------------------------------------------------
@@ -343,6 +245,13 @@ class RunState:
         """Return the zone in which the sessions of an instrument are days."""
         instrument = self.lanes[instrument_id].instrument
         return UTC if instrument.calendar == "24/7" or self.zone is None else self.zone
+
+    def _renamed(self, fact: SymbolChanged) -> None:
+        lane = self.lanes[fact.instrument_id]
+        lane.instrument = replace(lane.instrument, symbol=fact.to_symbol)
+        for position in self.positions.values():
+            if position.instrument_id == fact.instrument_id:
+                position.symbol = fact.to_symbol
 
     def _gap(self, _fact: GapMarked) -> None:
         self.counts["gaps"] += 1

@@ -22,7 +22,8 @@ from rich.text import Text
 
 from engine.cli import live_panels
 from engine.cli.live_panels import Frame, Heading
-from engine.cli.live_state import RunState, RunTotals
+from engine.cli.live_state import RunState
+from engine.cli.live_values import RunTotals
 from engine.cli.tables import moment, money, price, quantity
 from engine.core.messages import (
     BracketTransitioned,
@@ -214,7 +215,7 @@ class LiveView:
                 symbol = self._state.lanes[fact.instrument_id].instrument.symbol
                 return f"{symbol} gap of {(fact.until_ts_ns - fact.from_ts_ns) // MINUTE_NS} minutes: {fact.reason}"
             case _:
-                return None
+                return self._state.warnings.line(fact)
 
     def _signal_line(self, fact: SignalEmitted) -> str:
         line = self._state.fresh_signal(fact.signal_id)

@@ -17,7 +17,8 @@ import structlog
 
 from engine.core.errors import BadInput
 from engine.telemetry.masking import Secret, mask_value, masked_fields
-from engine.telemetry.step_logger import StepLogger, event_time
+from engine.telemetry.step_logger import StepLogger
+from engine.telemetry.times import event_time
 
 __all__ = ["Format", "Secret", "StepLogger", "configure_logging", "event_time", "mask_value"]
 

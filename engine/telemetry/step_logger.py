@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -17,12 +17,15 @@ from engine.core.messages import (
     CashMoved,
     CheckResult,
     DecisionMade,
+    EquityMarked,
     Event,
     GapMarked,
     InputsRefused,
     InstrumentStatusChanged,
     OrderCreated,
     OrderTransitioned,
+    PositionChanged,
+    QuoteConsulted,
     SignalEmitted,
     Step,
     TradeBooked,
@@ -30,10 +33,19 @@ from engine.core.messages import (
     TradingStateChanged,
 )
 from engine.core.values import Instrument, InstrumentId
+from engine.telemetry.book_lines import BOOK_LINES, BookLine
+from engine.telemetry.times import event_time
 
 _Line = tuple[int, str, dict[str, Any]]
 _DEBUG, _INFO, _WARNING, _ERROR = logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR
 _CRITICAL: Final = logging.CRITICAL
+
+#: Facts without a line: what a trade or an adjustment changed follows from its line, equity moves with every bar, and
+#: a quote is said with the decision that looked at it.
+SILENT: Final[frozenset[type]] = frozenset({PositionChanged, EquityMarked, QuoteConsulted})
+
+# Said of a bar that nobody wants to read.
+_UNSAID: Final[_Line] = (logging.NOTSET, "", {})
 
 #: Where an order or a bracket ended badly, or nobody knows how it stands.
 _TROUBLED_ORDER_STATES: Final = frozenset({"REJECTED", "UNKNOWN"})
@@ -41,15 +53,8 @@ _TROUBLED_ORDER_STATES: Final = frozenset({"REJECTED", "UNKNOWN"})
 _REMEMBERED_MAX: Final = 10_000
 
 
-def event_time(ts_ns: int) -> str:
-    """Return a moment in ns UTC as ISO 8601 with milliseconds, rounded down: `2025-01-02T14:30:00.000Z`."""
-    seconds, rest_ns = divmod(ts_ns, 1_000_000_000)
-    moment = datetime.fromtimestamp(seconds, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{rest_ns // 1_000_000:03d}Z"
-
-
 class StepLogger:
-    """Log every step that it is shown. Bars are logged at the level debug.
+    """Log every step that it is shown. Bars, lots and fees are logged at the level debug.
 
     Lines carry `strategy_name, instrument, symbol, order_id, client_order_id, bracket_id, step_id` where they are
     known. Steps are counted from `first_step_id`: the journal's number of the first step that is shown.
@@ -72,7 +77,7 @@ class StepLogger:
         self._brackets: dict[int, dict[str, Any]] = {}
         # `Any`: each maker takes its own fact, and the key proves which. The level is the loudest that it can be.
         self._makers: dict[type, tuple[int, Callable[[Any], _Line]]] = {
-            Bar: (_DEBUG, self._bar),
+            Bar: (_INFO, self._bar),
             GapMarked: (_WARNING, self._gap),
             InputsRefused: (_WARNING, self._inputs_refused),
             SignalEmitted: (_INFO, self._signal),
@@ -86,7 +91,10 @@ class StepLogger:
             TradingStateChanged: (_ERROR, self._trading_state),
             BreakerChanged: (_CRITICAL, self._breaker),
             InstrumentStatusChanged: (_WARNING, self._instrument_status),
+            **{kind: (loudest, partial(self._of_books, make)) for kind, (loudest, make) in BOOK_LINES.items()},
         }
+        #: What has a line, at some level.
+        self.kinds: frozenset[type] = frozenset(self._makers)
 
     def __call__(self, event: Event, step: Step) -> None:
         """Log what a step made true."""
@@ -129,6 +137,8 @@ class StepLogger:
     # --- one maker per fact --------------------------------------------------------------------------------
 
     def _bar(self, bar: Bar) -> _Line:
+        if not bar.revision and self._level > _DEBUG:
+            return _UNSAID
         fields = self._fields(
             bar.start_ts_ns,
             self._instrument(bar.instrument_id),
@@ -140,7 +150,20 @@ class StepLogger:
             vwap=bar.vwap,
             complete=bar.complete,
         )
+        if bar.revision:
+            return _INFO, "bar_revised", fields | {"revision": bar.revision}
         return _DEBUG, "bar_closed", fields
+
+    def _of_books(self, make: Callable[[Any], BookLine], fact: Any) -> _Line:  # noqa: ANN401 - as the makers
+        level, name, details = make(fact)
+        subject = (
+            self._brackets.get(fact.bracket_id, {"bracket_id": fact.bracket_id}) if name == "bracket_planned" else {}
+        )
+        if getattr(fact, "strategy_id", None) is not None:
+            subject = {"strategy_name": fact.strategy_id}
+        if getattr(fact, "instrument_id", None) is not None:
+            subject = subject | self._instrument(fact.instrument_id)
+        return level, name, self._fields(fact.ts_ns, subject, **details)
 
     def _gap(self, gap: GapMarked) -> _Line:
         subject = self._instrument(gap.instrument_id)

@@ -1,14 +1,28 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
+from decimal import Decimal
+from typing import get_args
 
 from rich.console import Console
 
-from engine.cli.live_state import RunState
+from engine.cli.live_state import UNSHOWN, RunState
 from engine.cli.live_view import LiveView
 from engine.cli.tables import quantity
-from engine.core.messages import Bar, Kill, Step, TimeAdvanced
-from engine.core.values import MINUTE_NS, InstrumentId, instrument_from_symbol
+from engine.core.messages import (
+    Bar,
+    BreakerChanged,
+    Fact,
+    InstrumentStatusChanged,
+    Kill,
+    Step,
+    SuspenseBooked,
+    SuspenseKind,
+    SymbolChanged,
+    TimeAdvanced,
+)
+from engine.core.values import MINUTE_NS, ExecutionId, InstrumentId, Side, instrument_from_symbol
 from engine.testing.scenario import OPEN_TS_NS, SPY, Scenario, enter
 
 _SPY = {SPY: instrument_from_symbol("SPY", 1)}
@@ -75,3 +89,70 @@ def test_coins_are_shown_in_utc() -> None:
     with view:
         view(TimeAdvanced(venue_ts_ns=end, received_ts_ns=end), Step((bar,), ()))
     assert stream.getvalue().startswith("2024-03-26 13:31 UTC BTC-USD 97,150.25; ")
+
+
+def test_no_fact_is_passed_over_without_a_decision() -> None:
+    kinds = RunState(_SPY).kinds
+    assert kinds | UNSHOWN == set(get_args(Fact))
+    assert not kinds & UNSHOWN
+
+
+def _suspended(quantity_in_it: str) -> SuspenseBooked:
+    return SuspenseBooked(
+        kind=SuspenseKind.OVERSOLD,
+        execution_id=ExecutionId("x-1"),
+        client_order_id=None,
+        strategy_id=None,
+        instrument_id=SPY,
+        symbol="SPY",
+        side=Side.SELL,
+        price=Decimal("10.5"),
+        quantity=Decimal(quantity_in_it),
+        value=Decimal(0),
+        reason="more sold than held",
+        ts_ns=OPEN_TS_NS,
+    )
+
+
+def test_what_needs_a_human_is_told_until_it_is_over() -> None:
+    now = TimeAdvanced(venue_ts_ns=OPEN_TS_NS, received_ts_ns=OPEN_TS_NS)
+    tripped = BreakerChanged(
+        breaker="drawdown",
+        strategy_id=None,
+        instrument_id=None,
+        from_state="ARMED",
+        to_state="TRIPPED",
+        trigger="limit_reached",
+        value=Decimal("0.26"),
+        limit=Decimal("0.25"),
+        reason="drawdown",
+        source="engine",
+        ts_ns=OPEN_TS_NS,
+    )
+    halted = InstrumentStatusChanged(
+        instrument_id=SPY, halted=True, reason="LUDP", lower_price=None, upper_price=None, ts_ns=OPEN_TS_NS
+    )
+    renamed = SymbolChanged(
+        instrument_id=SPY, from_symbol="SPY", to_symbol="SPX1", source="file", venue_ts_ns=OPEN_TS_NS, ts_ns=OPEN_TS_NS
+    )
+    stream = io.StringIO()
+    with LiveView(_SPY, title="test", console=Console(file=stream, width=80)) as view:
+        view(now, Step((tripped, halted, _suspended("3"), _suspended("2")), ()))
+        assert view.restrictions() == [
+            "BREAKER drawdown TRIPPED account: drawdown, 0.26 of 0.25 (engine)",
+            "HALTED by the exchange SPY: LUDP",
+            "LOOK at the table suspense: 2 in suspense",
+        ]
+        view(now, Step((renamed, replace(halted, halted=False), _suspended("-3"), _suspended("-2")), ()))
+        view(now, Step((replace(tripped, to_state="ARMED", limit="-"),), ()))
+        assert view.restrictions() == []
+        assert view.totals().suspense == 0
+    lines = [line.split(" EDT ")[1] for line in stream.getvalue().splitlines()]
+    assert lines[:4] == [
+        "breaker drawdown TRIPPED account: drawdown, 0.26 of 0.25 (engine)",
+        "exchange: halted SPY: LUDP",
+        "WARNING suspense: oversold SPY 3 at 10.5: more sold than held",
+        "WARNING suspense: oversold SPY 2 at 10.5: more sold than held",
+    ]
+    assert lines[4] == "SPY is called SPX1 from now on (file)"
+    assert lines[5] == "exchange: trades SPX1: LUDP"

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from engine.cli.live_state import Trail
+from engine.cli.live_values import Trail
 from engine.cli.tables import exact_money, money, percent, price, quantity, sparkline, volume
 from engine.core.values import instrument_from_symbol
 

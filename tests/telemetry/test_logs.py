@@ -16,9 +16,21 @@ import pytest
 import structlog
 
 from engine.core.errors import BadInput
-from engine.core.messages import FeedInterrupted, InputsRefused, OperatorCommand, Pause, Resume, Step, TimeAdvanced
+from engine.core.messages import (
+    FeedInterrupted,
+    InputsRefused,
+    OperatorCommand,
+    Pause,
+    Resume,
+    Step,
+    TimeAdvanced,
+)
 from engine.core.risk.limits import BreakerLimits, Limits
-from engine.core.values import SECOND_NS, InstrumentId, instrument_from_symbol
+from engine.core.values import (
+    SECOND_NS,
+    InstrumentId,
+    instrument_from_symbol,
+)
 from engine.telemetry.logs import Secret, StepLogger, configure_logging, event_time, mask_value
 from engine.telemetry.masking import MASK, forget_masked_values, is_secret_name, masked, masked_text
 from engine.testing.scenario import OPEN_TS_NS, SPY, Scenario, enter, leave
