@@ -42,6 +42,7 @@ GOOD_FAITH_VIOLATIONS: Final = 22
 BREAKER_EVENTS: Final = 23
 INSTRUMENT_STATUSES: Final = 24
 DECISION_QUOTES: Final = 25
+REFUSED_SIGNALS: Final = 26
 
 #: How much of a bar's row is kept where the rest is as `_PLAIN_TAIL` says: a bar from a file, alone in its step.
 PLAIN_BAR_WIDTH: Final = 10
@@ -182,6 +183,7 @@ LAYOUTS: Final[tuple[Layout, ...]] = (
         ("step_id", "instrument_id", "halted", "reason", "lower_price_e10", "upper_price_e10", "ts_ns"),
     ),
     Layout("decision_quotes", ("step_id", "instrument_id", "bid", "ask", "venue_ts_ns", "received_ts_ns")),
+    Layout("refused_signals", ("step_id", "signal_id", "reason", "ts_ns")),
 )
 
 #: Left out of the hash: each change follows from a hashed trade, and the table keeps only the last one.

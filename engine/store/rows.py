@@ -33,6 +33,7 @@ from engine.core.messages import (
     QuoteConsulted,
     Signal,
     SignalEmitted,
+    SignalRefused,
     TradeBooked,
     TradingStateChanged,
 )
@@ -66,6 +67,7 @@ from engine.store.layouts import (
     PLAIN_BAR_WIDTH,
     POSITIONS,
     REFUSED_INPUTS,
+    REFUSED_SIGNALS,
     SIGNALS,
     TRADES,
     TRADING_STATES,
@@ -270,6 +272,10 @@ def _bracket(fact: BracketOpened, step: int, _: int) -> Row:
     )
 
 
+def _refused_signal(fact: SignalRefused, step: int, _: int) -> Row:
+    return (step, fact.signal_id, fact.reason, fact.ts_ns)
+
+
 def _bracket_plan(fact: BracketPlanned, step: int, _: int) -> Row:
     plan = fact.plan
     return (
@@ -426,6 +432,7 @@ _FACT_ROWS: Final[dict[type, tuple[int, Callable[[Any, int, int], Row]]]] = {
     BreakerChanged: (BREAKER_EVENTS, breaker_row),
     InstrumentStatusChanged: (INSTRUMENT_STATUSES, status_row),
     QuoteConsulted: (DECISION_QUOTES, quote_row),
+    SignalRefused: (REFUSED_SIGNALS, _refused_signal),
     TradeBooked: (TRADES, _trade),
     PositionChanged: (POSITIONS, _position),
     CashMoved: (CASH_MOVEMENTS, _cash_movement),

@@ -273,6 +273,17 @@ brackets = _table(
     _strategy_exists(),
 )
 
+refused_signals = _table(
+    "refused_signals",
+    _id(),
+    _owner(),
+    _step(),
+    whole("signal_id", ForeignKey("signals.id")),
+    text("reason"),
+    *moment("ts_ns", twin="timestamp"),
+    UniqueConstraint("signal_id"),
+)
+
 bracket_plans = _table(
     "bracket_plans",
     _id(),

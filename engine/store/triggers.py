@@ -31,6 +31,7 @@ APPEND_ONLY: Final = (
     "breaker_events",
     "instrument_statuses",
     "decision_quotes",
+    "refused_signals",
 )
 #: Tables whose rows are never removed and of which only these columns change.
 STATE_COLUMNS: Final[dict[str, tuple[str, ...]]] = {

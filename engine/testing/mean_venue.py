@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from heapq import heappop, heappush
 from random import Random
-from typing import Final
+from typing import Any, Final
 
 from engine.core.execution.bracket_table import ExitStyle
 from engine.core.messages import (
@@ -262,7 +262,7 @@ class MeanVenue:
     def _end(self, order: VenueOrder, kind: Callable[..., VenueReport], reason: str) -> None:
         if order.is_open:
             order.is_open = False
-            self._say(order, kind, reason=reason)
+            self._say(order, kind, reason=reason, **_told_filled(order, kind))
 
     # --- executions ----------------------------------------------------------------------------------------
 
@@ -330,7 +330,7 @@ class MeanVenue:
         self._untold.add(filled.execution_id)
         if not order.is_open and order.is_lowered:
             # The fills do not add up to the order, so they do not tell that it is over.
-            self._say(order, OrderCanceled, reason="linked order filled")
+            self._say(order, OrderCanceled, reason="linked order filled", **_told_filled(order, OrderCanceled))
         if order.leg in self.temper.busted:
             self._in(5, 60, lambda: self._bust(order, filled))
 
@@ -436,3 +436,10 @@ class MeanVenue:
 
     def _pass_to(self, ts_ns: int) -> None:
         self.now_ts_ns = max(self.now_ts_ns, ts_ns)
+
+
+def _told_filled(order: VenueOrder, kind: Callable[..., VenueReport]) -> dict[str, Any]:
+    # What brokers say with the end of an order, so that a fill that is told later is not missed.
+    if kind not in (OrderCanceled, OrderExpired):
+        return {}
+    return {"filled_quantity": sum((told.quantity for told in order.story if isinstance(told, OrderFilled)), ZERO)}

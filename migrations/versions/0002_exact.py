@@ -89,6 +89,11 @@ TABLES: dict[str, str] = {
         CONSTRAINT bracket_plans_step_id_exists FOREIGN KEY(step_id) REFERENCES inputs (id),
         CONSTRAINT bracket_plans_bracket_id_exists FOREIGN KEY(bracket_id) REFERENCES brackets (id)
     """,
+    "refused_signals": f"""
+        {_OWN}, signal_id INTEGER NOT NULL, reason TEXT NOT NULL, {moment("ts_ns", "timestamp")},
+        {key("refused_signals")}, CONSTRAINT refused_signals_signal_id_once UNIQUE (signal_id),
+        {exists("refused_signals", _STEP, "signal_id signals id")}
+    """,
     "lot_closures": f"""
         {_OWN}, {_OF}, opening_trade_id INTEGER, opening_adjustment_id INTEGER, closing_trade_id INTEGER,
         closing_adjustment_id INTEGER, {amount("quantity")}, {amount("cost")}, {amount("proceeds")},
@@ -180,6 +185,7 @@ APPEND_ONLY: tuple[str, ...] = (
     "breaker_events",
     "instrument_statuses",
     "decision_quotes",
+    "refused_signals",
 )
 
 

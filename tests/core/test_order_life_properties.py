@@ -9,13 +9,16 @@ import os
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from math import isfinite
 from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from engine.core.execution.bracket_table import ExitStyle
 from engine.core.messages import (
+    Bar,
     BarClosed,
     BracketOpened,
     BracketTransitioned,
@@ -26,6 +29,7 @@ from engine.core.messages import (
     ExecutionBusted,
     Fact,
     Flatten,
+    InputsRefused,
     Kill,
     OrderAcknowledged,
     OrderAwaitingApproval,
@@ -50,9 +54,10 @@ from engine.core.messages import (
 from engine.core.pipeline import Pipeline
 from engine.core.risk.limits import Limits
 from engine.core.values import MINUTE_NS, SECOND_NS, ClientOrderId, ExecutionId, Leg, SessionTable, Side
+from engine.store.inputs import is_journaled
 from engine.testing.scenario import DAY_NS, OPEN_TS_NS, SESSION_NS, SPY, STRATEGY, Scenario, enter, leave
 
-EXAMPLES = int(os.environ.get("RATCHET_EXAMPLES", "300"))
+EXAMPLES = int(os.environ.get("RATCHET_EXAMPLES", "150"))
 CASH = Decimal(100_000)
 OPEN_STATES = {"NEW", "ACK", "PARTIAL", "UNKNOWN", "AWAITING_APPROVAL"}
 WAITING_STATES = {"UNPROTECTED", "PROTECTING", "SWAPPING", "EXITING"}
@@ -75,9 +80,21 @@ LAST_TRADING_TS_NS = OPEN_TS_NS + DAY_NS + SESSION_NS
 LAST_TS_NS = OPEN_TS_NS + 2 * DAY_NS + 389 * MINUTE_NS
 
 
-def account(script: dict[int, Signal]) -> Scenario:
+#: What entries state beyond a stop and one target.
+PLANS: dict[str, Signal] = {
+    "enter": enter(),
+    "enter without target": enter(target_distance=None),
+    "enter with targets": replace(enter(target_distance=None), targets=((1.0, 0.5), (2.0, 0.3))),
+    "enter trailing": replace(enter(), trail_distance=1.5, trail_step=0.5, break_even_distance=1.0),
+    "enter with a stop-limit": replace(enter(), stop_limit_offset=0.25),
+    "enter for a while": replace(enter(), hold_s_max=90, expires_after_s=45),
+    "scale in": replace(enter(), kind=SignalKind.SCALE_IN, fraction=0.5),
+}
+
+
+def account(script: dict[int, Signal], style: ExitStyle) -> Scenario:
     """Return a funded scenario that lasts three sessions."""
-    scenario = Scenario(script, limits=WIDE)
+    scenario = Scenario(script, limits=WIDE, exit_style=style)
     scenario.pipeline = Pipeline(replace(scenario.pipeline._settings, sessions={SPY: THREE_SESSIONS}))
     scenario.pipeline.step(scenario.events[0])
     return scenario
@@ -231,10 +248,12 @@ class Watch:
 class VenueMachine(RuleBasedStateMachine):
     """Rules that any venue may follow. Orders are drawn by index, the newest first."""
 
+    style = ExitStyle.BOTH_LEGS
+
     def __init__(self) -> None:
         super().__init__()
         self.script: dict[int, Signal] = {}
-        self.scenario = account(self.script)
+        self.scenario = account(self.script, self.style)
         self.watch = Watch()
         self.steps: list[Step] = []
         self.next_minute = 0
@@ -252,7 +271,13 @@ class VenueMachine(RuleBasedStateMachine):
         self.steps.append(step)
         self.watch.see(step)
         self.books_balance()
+        self.no_deadline_has_passed()
         return step
+
+    def no_deadline_has_passed(self) -> None:
+        """I-13, I-30: what has run out was escalated in the step that saw it."""
+        deadline = self.scenario.pipeline.execution.next_deadline_ts_ns()
+        assert deadline is None or deadline > self.scenario.now_ts_ns
 
     def books_balance(self) -> None:
         """I-7, I-10, I-11: position and cash are sums over the executions that count, each once."""
@@ -315,10 +340,14 @@ class VenueMachine(RuleBasedStateMachine):
 
     # --- the market and the strategy -----------------------------------------------------------------------
 
-    @initialize(parts=st.lists(st.sampled_from([10, 40, 60, 100]), max_size=3), tells=st.booleans())
-    def begin(self, *, parts: list[int], tells: bool) -> None:
+    @initialize(
+        parts=st.lists(st.sampled_from([10, 40, 60, 100]), max_size=3),
+        tells=st.booleans(),
+        plan=st.sampled_from([name for name in PLANS if name != "scale in"]),
+    )
+    def begin(self, *, parts: list[int], tells: bool, plan: str) -> None:
         """Begin somewhere in a life: an entry that waits, or that is filled in parts, with or without answers."""
-        self.close_bar(0, "enter")
+        self.close_bar(0, plan)
         (entry,) = self.scenario.submitted()
         for part in parts:
             quantity = min(Decimal(part), self.room(entry))
@@ -329,7 +358,7 @@ class VenueMachine(RuleBasedStateMachine):
 
     @rule(
         move=st.integers(-6, 6),
-        wanted=st.sampled_from(["nothing", "enter", "enter", "enter without target", "limit", "leave", "cancel"]),
+        wanted=st.sampled_from(["nothing", *PLANS, "limit", "leave", "cancel", "sell a part", "move the stop"]),
     )
     def close_bar(self, move: int, wanted: str) -> None:
         now = self.scenario.now_ts_ns
@@ -340,11 +369,12 @@ class VenueMachine(RuleBasedStateMachine):
             return
         self.price = min(140, max(60, self.price + move))
         signal = {
-            "enter": enter(),
-            "enter without target": enter(target_distance=None),
+            **PLANS,
             "limit": enter(limit=self.price - 1.0),
             "leave": leave(),
             "cancel": Signal(kind=SignalKind.CANCEL_ENTRY, reason="script"),
+            "sell a part": Signal(kind=SignalKind.SCALE_OUT, fraction=0.4),
+            "move the stop": Signal(kind=SignalKind.MOVE_STOP, stop_price=self.price - 0.5),
         }.get(wanted)
         if signal is not None:
             self.script[minute] = signal
@@ -369,6 +399,29 @@ class VenueMachine(RuleBasedStateMachine):
             self.steps.append(step)
             self.watch.see(step)
             self.books_balance()
+
+    @rule(cents=st.integers(-450, 450), is_print=st.booleans())
+    def show_a_price(self, *, cents: int, is_print: bool) -> None:
+        self.show(self.price + cents / 100, is_print=is_print)
+
+    @precondition(lambda self: bool(self.scenario.pipeline.execution.watched))
+    @rule(is_above=st.booleans(), ticks=st.integers(-1, 1), is_print=st.booleans())
+    def reach_a_level(self, *, is_above: bool, ticks: int, is_print: bool) -> None:
+        """Show a price at which, or next to which, a bracket has something to do."""
+        levels = self.scenario.pipeline.execution.watched[SPY]
+        price = levels.above if is_above else levels.below
+        if isfinite(price):
+            self.show(price + ticks / 100, is_print=is_print)
+
+    def show(self, price: float, *, is_print: bool) -> None:
+        if self.scenario.now_ts_ns + SECOND_NS > LAST_TRADING_TS_NS:
+            return
+        show = self.scenario.tick if is_print else self.scenario.quote
+        step = show(price)
+        self.steps.append(step)
+        self.watch.see(step)
+        self.books_balance()
+        self.no_deadline_has_passed()
 
     @rule(seconds=st.sampled_from([1, 15, 30, 31, 60, 61, 120, 601]))
     def let_time_pass(self, seconds: int) -> None:
@@ -447,11 +500,14 @@ class VenueMachine(RuleBasedStateMachine):
         self.replays_are_equal()
 
     def replays_are_equal(self) -> None:
-        """I-19, by the door and by the way of a restart."""
-        again, restored = account(self.script), account(self.script)
+        """I-19, by the door and by the way of a restart, which sees only what was journaled."""
+        again, restored = account(self.script, self.style), account(self.script, self.style)
         for event, step in zip(self.scenario.events[1:], self.steps, strict=True):
             assert again.pipeline.step(event) == step
-            assert restored.pipeline.restore(event, ()) == step
+            if is_journaled(event, step):
+                bars = [fact for fact in step.facts if isinstance(fact, Bar)]
+                refusals = [fact for fact in step.facts if isinstance(fact, InputsRefused)]
+                assert restored.pipeline.restore(event, bars, refusals) == step
 
 
 class HonestVenue(VenueMachine):
@@ -492,7 +548,24 @@ class LyingVenue(VenueMachine):
         assert self.watch.halted_once
 
 
+class HonestVenueWithoutLinks(HonestVenue):
+    """The same, where only the stop rests."""
+
+    style = ExitStyle.REST_STOP
+
+
+class LyingVenueWithoutLinks(LyingVenue):
+    """The same, where only the stop rests."""
+
+    style = ExitStyle.REST_STOP
+
+
 TestHonestVenue = HonestVenue.TestCase
 TestLyingVenue = LyingVenue.TestCase
-TestHonestVenue.settings = settings(max_examples=EXAMPLES, stateful_step_count=40)
-TestLyingVenue.settings = settings(max_examples=EXAMPLES, stateful_step_count=40)
+TestHonestVenueWithoutLinks = HonestVenueWithoutLinks.TestCase
+TestLyingVenueWithoutLinks = LyingVenueWithoutLinks.TestCase
+_SETTINGS = settings(max_examples=EXAMPLES, stateful_step_count=40)
+TestHonestVenue.settings = _SETTINGS
+TestLyingVenue.settings = _SETTINGS
+TestHonestVenueWithoutLinks.settings = _SETTINGS
+TestLyingVenueWithoutLinks.settings = _SETTINGS

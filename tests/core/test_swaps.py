@@ -9,6 +9,7 @@ from engine.core.execution.bracket_table import BracketState, ExitStyle
 from engine.core.messages import (
     EMPTY_STEP,
     BracketTransitioned,
+    OrderCanceled,
     QueryOrder,
     Signal,
     Step,
@@ -284,4 +285,25 @@ def test_what_a_stop_leaves_that_fills_in_part_after_its_cancel_was_confirmed_go
     scenario.fill(stop, "98.45", "40")
     assert scenario.canceled()[-1] == target.client_order_id
     scenario.cancel(target)
+    assert (legs(scenario)[-1], scenario.submitted()[-1].quantity) == ("exit", Decimal(60))
+
+
+def test_a_cancel_that_tells_of_fills_to_come_is_confirmed_when_they_are_there() -> None:
+    """I-14: confirmed terminal means with all that it has filled."""
+    scenario = resting()
+    stop = scenario.submitted()[1]
+    scenario.tick(103.0)
+    scenario.give(
+        OrderCanceled(
+            venue_ts_ns=scenario.now_ts_ns,
+            received_ts_ns=scenario.now_ts_ns,
+            client_order_id=stop.client_order_id,
+            reason="canceled on request",
+            filled_quantity=Decimal(40),
+        )
+    )
+    assert len(scenario.submitted()) == 2
+    scenario.wait(30)
+    assert [command for command in scenario.commands if isinstance(command, QueryOrder)]
+    scenario.fill(stop, "98.50", "40")
     assert (legs(scenario)[-1], scenario.submitted()[-1].quantity) == ("exit", Decimal(60))

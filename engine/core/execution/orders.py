@@ -71,6 +71,9 @@ class WorkingOrder:
     unanswered: int = 0
     #: What links it to the other leg of its pair at the venue; None where it stands alone.
     link: ClientOrderId | None = None
+    #: How the venue has ended it, and with how much filled, while it has not told all of these fills.
+    ending: OrderTrigger | None = None
+    ending_filled: Decimal = ZERO
     #: True once nothing is left for it to sell: its pair or its bracket is done.
     is_leftover: bool = False
 

@@ -25,6 +25,8 @@ from engine.core.messages import (
     ExecutionBusted,
     HaltWanted,
     OrderAcknowledged,
+    OrderCanceled,
+    OrderExpired,
     OrderFilled,
     OrderRequest,
     QueryOrder,
@@ -121,6 +123,8 @@ class OrderRegister:
             return self._apply_fill(report, order, draft)
         if isinstance(report, ExecutionBusted):
             return self._apply_bust(report, order, draft)
+        if isinstance(report, OrderCanceled | OrderExpired) and self._misses_fills(report, order, draft):
+            return None
         known = (order.venue_order_id, order.deadline_ts_ns, order.unanswered)
         if isinstance(report, OrderAcknowledged):
             order.venue_order_id = report.venue_order_id
@@ -129,6 +133,15 @@ class OrderRegister:
             # No fact need say this, yet later steps are made of it: a restart has to see the report again.
             draft.is_kept = True
         return None
+
+    def _misses_fills(self, report: OrderCanceled | OrderExpired, order: WorkingOrder, draft: Draft) -> bool:
+        # I-14: an end counts as confirmed with all that was filled. Until then the order may not be replaced.
+        if report.filled_quantity is None or report.filled_quantity <= order.filled or not order.is_open:
+            return False
+        order.ending, order.ending_filled = REPORT_TRIGGERS[type(report)], report.filled_quantity
+        draft.is_kept = True
+        self._await(order, order.deadline_ts_ns or draft.ts_ns + self._deadlines.acknowledge_ns)
+        return True
 
     def _apply_fill(self, report: OrderFilled, order: WorkingOrder, draft: Draft) -> Execution | None:
         if report.execution_id in self._executions:
@@ -145,6 +158,9 @@ class OrderRegister:
         self._executions[report.execution_id] = execution
         order.filled += report.quantity
         self._transition(order, execution_trigger(order), report, draft)
+        if order.ending is not None and order.filled >= order.ending_filled:
+            ending, order.ending = order.ending, None
+            self._transition(order, ending, report, draft)
         return execution
 
     def _apply_bust(self, report: ExecutionBusted, order: WorkingOrder, draft: Draft) -> Execution | None:
@@ -172,7 +188,7 @@ class OrderRegister:
             self._await(order, None)
         elif order.state in _UNANSWERED:
             self._await(order, order.deadline_ts_ns or draft.ts_ns + self._deadlines.acknowledge_ns)
-        elif not order.cancel_requested and not order.is_leftover:
+        elif not order.cancel_requested and not order.is_leftover and order.ending is None:
             order.unanswered = 0
             self._await(order, order.works_until_ts_ns)
 

@@ -7,11 +7,12 @@ kept by the keeper; prices between the reports are watched only where a bracket 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from uuid import UUID
 
 from engine.core.execution import legs
+from engine.core.execution.adjusting import Adjuster
 from engine.core.execution.bracket_table import BracketState, BracketTrigger, ExitStyle
 from engine.core.execution.brackets import Bracket
 from engine.core.execution.keeping import PairKeeper
@@ -24,7 +25,7 @@ from engine.core.execution.settings import Deadlines
 from engine.core.execution.splitting import SplitScale
 from engine.core.execution.waits import Waits
 from engine.core.execution.watching import Levels, PriceWatch
-from engine.core.execution.wishes import Wish
+from engine.core.execution.wishes import Refused, Wish
 from engine.core.messages import (
     Approved,
     BracketOpened,
@@ -76,6 +77,7 @@ class ExecutionStage:
             deadlines=deadlines,
             exit_style=exit_style,
         )
+        self._adjuster = Adjuster(instruments=instruments, waits=self._waits, keeper=self._keeper)
         self._watch = PriceWatch(instruments=instruments, keeper=self._keeper)
         self._brackets: dict[int, Bracket] = {}
         # Those that are not settled: most reports and every signal concern one of these.
@@ -278,6 +280,8 @@ class ExecutionStage:
             # The position is gone while the entry could still fill: what is left of it is not wanted any more.
             self._leaver.cancel_entry(bracket, draft)
             self._leaver.leave_over(bracket.open_exits(), draft)
+            # The entry's cancel has a deadline of its own.
+            bracket.deadline_ts_ns = None
             return []
         self._leaver.close(bracket, draft)
         if bracket.held < 0:
@@ -318,6 +322,19 @@ class ExecutionStage:
         wishes = self._leaver.want_exit(bracket, reason, draft)
         self._refresh_watch(bracket)
         return wishes
+
+    def scale_out(self, brackets: Sequence[Bracket], fraction: Decimal | None, draft: Draft) -> list[Wish] | Refused:
+        """Begin to sell a part of what brackets of one strategy and instrument hold, or say why not."""
+        return self._refreshed(brackets, self._adjuster.scale_out(brackets, fraction, draft))
+
+    def move_stop(self, brackets: Sequence[Bracket], price: Decimal | None, draft: Draft) -> list[Wish] | Refused:
+        """Move the stops of brackets of one strategy and instrument up, or say why not."""
+        return self._refreshed(brackets, self._adjuster.move_stop(brackets, price, draft))
+
+    def _refreshed(self, brackets: Sequence[Bracket], answer: list[Wish] | Refused) -> list[Wish] | Refused:
+        for bracket in brackets:
+            self._refresh_watch(bracket)
+        return answer
 
     def cancel_entry(self, bracket: Bracket, draft: Draft) -> None:
         """Ask for the cancel of a working entry; what it has filled stays."""

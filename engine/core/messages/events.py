@@ -187,6 +187,9 @@ class OrderCanceled(OrderReport):
     """Report that an order no longer works; what was filled stays filled."""
 
     reason: str
+    #: All that it has filled, in shares or coins; None where the venue does not say. Fills that are not told yet are
+    #: waited for before anything takes the order's place.
+    filled_quantity: Decimal | None = None
 
 
 @quick_init
@@ -195,6 +198,8 @@ class OrderExpired(OrderReport):
     """Report that an order reached the end of its time in force."""
 
     reason: str
+    #: As in `OrderCanceled`.
+    filled_quantity: Decimal | None = None
 
 
 @quick_init

@@ -172,6 +172,17 @@ class Verdict(StrEnum):
 
 @quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SignalRefused:
+    """Say that a signal about what is held could not be followed; nothing was changed."""
+
+    signal_id: int
+    #: Reason code.
+    reason: str
+    ts_ns: int
+
+
+@quick_init
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CheckResult:
     """Hold the verdict of one pre-trade check with what it looked at."""
 
@@ -447,6 +458,7 @@ Fact = (
     | GapMarked
     | InputsRefused
     | SignalEmitted
+    | SignalRefused
     | DecisionMade
     | OrderCreated
     | OrderTransitioned

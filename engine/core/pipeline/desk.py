@@ -7,8 +7,9 @@ from decimal import Decimal
 
 from engine.core.execution.brackets import Bracket
 from engine.core.execution.orders import Execution, WorkingOrder
+from engine.core.execution.plans import as_decimal_or_none
 from engine.core.execution.stage import ExecutionStage
-from engine.core.execution.wishes import Wish
+from engine.core.execution.wishes import Refused, Wish
 from engine.core.ledger import Booking, Ledger
 from engine.core.messages import (
     Draft,
@@ -18,6 +19,7 @@ from engine.core.messages import (
     Signal,
     SignalEmitted,
     SignalKind,
+    SignalRefused,
 )
 from engine.core.pipeline.entries import entry_request
 from engine.core.pipeline.guard import Guard
@@ -95,9 +97,22 @@ class Desk:
                 for bracket in brackets:
                     self._execution.cancel_entry(bracket, draft)
             case SignalKind.SCALE_OUT | SignalKind.MOVE_STOP:
-                # Recorded; nothing follows yet.
-                pass
+                return self._adjustment(signal, brackets, reference_price, draft)
         return wishes
+
+    def _adjustment(
+        self, signal: Signal, brackets: Sequence[Bracket], reference_price: Decimal, draft: Draft
+    ) -> Sequence[Wish]:
+        for bracket in brackets:
+            bracket.reference_price = reference_price
+        if signal.kind is SignalKind.SCALE_OUT:
+            answer = self._execution.scale_out(brackets, as_decimal_or_none(signal.fraction), draft)
+        else:
+            answer = self._execution.move_stop(brackets, as_decimal_or_none(signal.stop_price), draft)
+        if isinstance(answer, Refused):
+            draft.facts.append(SignalRefused(signal_id=self._signals, reason=answer.reason, ts_ns=draft.ts_ns))
+            return ()
+        return answer
 
     def _entry_request(self, signal: Signal, binding: StrategyBinding, reference_price: Decimal) -> OrderRequest:
         return entry_request(
