@@ -35,6 +35,7 @@ from engine.core.messages import (
     OrderRejected,
     OutcomeUnknown,
     Pause,
+    QuoteConsulted,
     Resume,
     Signal,
     SignalKind,
@@ -351,7 +352,8 @@ class VenueMachine(RuleBasedStateMachine):
             if is_journaled(event, step):
                 bars = [fact for fact in step.facts if isinstance(fact, Bar)]
                 refusals = [fact for fact in step.facts if isinstance(fact, InputsRefused)]
-                assert restored.pipeline.restore(event, bars, refusals) == step
+                quotes = [fact for fact in step.facts if isinstance(fact, QuoteConsulted)]
+                assert restored.pipeline.restore(event, bars, refusals, quotes=quotes) == step
 
 
 class HonestVenue(VenueMachine):

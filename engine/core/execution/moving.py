@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from engine.core.execution.bracket_table import BRACKET_MACHINE, BracketState, BracketTrigger
+from engine.core.execution.bracket_table import BRACKET_MACHINE, FINAL_STATES, BracketState, BracketTrigger
 from engine.core.execution.brackets import Bracket, move
 from engine.core.execution.pairs import Pair, PairPhase
 from engine.core.execution.settings import Deadlines
@@ -68,6 +68,8 @@ class BracketMover:
             self.move(bracket, _ARRIVALS[worst], draft)
 
     def _deadline(self, bracket: Bracket, after: BracketState, ts_ns: int) -> int | None:
+        if after in FINAL_STATES:
+            return None
         waits = [pair.deadline_ts_ns for pair in bracket.living_pairs if pair.deadline_ts_ns is not None]
         if waits and not bracket.wanted_exit:
             return min(waits)

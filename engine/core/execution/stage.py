@@ -133,7 +133,7 @@ class ExecutionStage:
         """Return when the next waiting state runs out, ns UTC."""
         deadlines = [self._orders.next_deadline_ts_ns()]
         for bracket in self._open.values():
-            if not self._waits.is_paused(bracket.instrument_id):
+            if self._is_waiting(bracket):
                 deadlines += (bracket.leave_at_ts_ns, *_deadlines_of(bracket))
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
@@ -414,10 +414,13 @@ class ExecutionStage:
         """Escalate every waiting state whose deadline has passed."""
         wishes: list[Wish] = [*self._orders.run_out(draft)]
         for bracket in list(self._open.values()):
-            if not self._waits.is_paused(bracket.instrument_id):
+            if self._is_waiting(bracket):
                 wishes += self._bracket_run_out(bracket, draft)
                 self._refresh_watch(bracket)
         return wishes
+
+    def _is_waiting(self, bracket: Bracket) -> bool:
+        return not bracket.is_final and not self._waits.is_paused(bracket.instrument_id)
 
     def _bracket_run_out(self, bracket: Bracket, draft: Draft) -> list[Wish]:
         wishes: list[Wish] = []
