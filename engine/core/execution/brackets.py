@@ -70,8 +70,8 @@ class Bracket:
 
     @property
     def living_pairs(self) -> list[Pair]:
-        """Return the pairs that still have something to sell."""
-        return [pair for pair in self.pairs if pair.left]
+        """Return the pairs that still have something to sell; none where nothing is held (an entry taken back)."""
+        return [pair for pair in self.pairs if pair.left] if self.held > 0 else []
 
     def pair(self, number: int) -> Pair:
         """Return a pair by its number."""
