@@ -134,9 +134,15 @@ def oversold_fact(booking: Booking, symbol: str, change: tuple[Decimal, ...], *,
         price=booking.price,
         quantity=change[0],
         value=change[1],
-        reason="the purchase was taken back" if booking.is_bust else "more was sold than was held",
+        reason=_why_oversold(booking),
         ts_ns=ts_ns,
     )
+
+
+def _why_oversold(booking: Booking) -> str:
+    if not booking.is_bust:
+        return "more was sold than was held"
+    return "the purchase was taken back" if booking.side is Side.BUY else "the sale was taken back"
 
 
 def split_suspense_fact(
