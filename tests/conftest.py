@@ -6,15 +6,22 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 # GITHUB_ACTIONS makes typer colour its help even into a pipe; tests read plain text.
 os.environ.setdefault("_TYPER_FORCE_DISABLE_TERMINAL", "1")
 
 # No deadlines: a shared machine is slow at random. In CI the examples are the same on every run.
 settings.register_profile("ratchet", deadline=None, derandomize="CI" in os.environ, print_blob=True)
-# One fixed small set of examples, for thousands of runs of the same tests.
-settings.register_profile("mutants", deadline=None, derandomize=True, max_examples=20, database=None)
+# One fixed small set of examples, for thousands of runs of the same tests; nobody reads a shrunken failure there.
+settings.register_profile(
+    "mutants",
+    deadline=None,
+    derandomize=True,
+    max_examples=20,
+    database=None,
+    phases=(Phase.explicit, Phase.generate),
+)
 settings.load_profile("ratchet")
 
 

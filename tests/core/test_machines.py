@@ -3,6 +3,7 @@
 import pytest
 
 from engine.core.errors import Bug, IllegalTransition
+from engine.core.execution import order_table
 from engine.core.execution.bracket_table import BracketState
 from engine.core.execution.order_table import OPEN_STATES, ORDER_MACHINE, TERMINAL_STATES, OrderState, OrderTrigger
 from engine.core.fsm import Row, StateMachine
@@ -15,6 +16,11 @@ def test_every_odd_order_row_says_why() -> None:
         row for row in ORDER_MACHINE.rows if row.source in TERMINAL_STATES and not row.why and row.trigger not in silent
     ]
     assert unexplained == []
+
+
+@pytest.mark.parametrize("state", [OrderState.CANCELED, OrderState.REJECTED, OrderState.EXPIRED])
+def test_what_may_still_be_said_of_an_ended_order_is_the_same_however_it_ended(state: OrderState) -> None:
+    assert order_table._ended_rows(state) == tuple(row for row in ORDER_MACHINE.rows if row.source is state)
 
 
 def test_open_and_terminal_states_part_the_machine() -> None:

@@ -1,0 +1,372 @@
+"""Lives told word for word, and hundreds more by a digest each: what the core decides changes only on purpose.
+
+Where a change is wanted, `RATCHET_RENEW=1 pytest tests/core/test_stories.py` writes the files anew: their differences
+are the change, to be read before they are committed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from engine.core.execution.bracket_table import ExitStyle
+from engine.core.messages import (
+    Event,
+    ExecutionBusted,
+    Flatten,
+    InstrumentStatus,
+    Kill,
+    OutcomeUnknown,
+    Pause,
+    Resume,
+    ShareSplit,
+    Signal,
+    SignalKind,
+    SymbolRenamed,
+)
+from engine.core.risk.limits import Limits
+from engine.core.values import ExecutionId, Leg
+from engine.testing.mean_venue import EVERY_LEG, EXITS, Temper
+from engine.testing.ordeal import Ordeal
+from engine.testing.scenario import SPY, enter, leave
+from engine.testing.told import ToldScenario, compare_told, digest, told_step
+
+FOLDER = Path(__file__).with_name("stories")
+STYLES = list(ExitStyle)
+
+Story = Callable[[ExitStyle], ToldScenario]
+STORIES: dict[str, Story] = {}
+
+
+def story(tell: Story) -> Story:
+    STORIES[tell.__name__] = tell
+    return tell
+
+
+def held(style: ExitStyle, script: dict[int, Signal], *parts: str, limits: Limits | None = None) -> ToldScenario:
+    """Return an account whose entry of the first minute has filled, in parts if any are given, and is protected."""
+    told = ToldScenario({0: enter(), **script}, exit_style=style, limits=limits)
+    told.bar(0)
+    entry = told.order(Leg.ENTRY)
+    told.ack(entry)
+    for number, part in enumerate(parts or ("100",)):
+        before = len(told.submitted())
+        told.fill(entry, f"100.0{number}", part, execution=f"e-{number}")
+        for order in told.submitted()[before:]:
+            told.ack(order)
+    return told
+
+
+def canceled(told: ToldScenario) -> None:
+    """Confirm every cancel that was asked for and not yet confirmed."""
+    confirmed: set[str] = getattr(told, "confirmed", set())
+    for order in told.submitted():
+        if order.client_order_id in told.canceled() and order.client_order_id not in confirmed:
+            confirmed.add(order.client_order_id)
+            told.cancel(order)
+    told.confirmed = confirmed  # type: ignore[attr-defined]  # this file's own note
+
+
+@story
+def the_target_is_reached(style: ExitStyle) -> ToldScenario:
+    told = held(style, {})
+    told.bar(1, 103.5)
+    canceled(told)
+    told.ack(told.order(Leg.TARGET))
+    told.fill(told.order(Leg.TARGET), "103.00", execution="t-1")
+    told.wait(31)
+    canceled(told)
+    told.bar(3, 103.25)
+    return told
+
+
+@story
+def the_stop_fills_in_two_parts(style: ExitStyle) -> ToldScenario:
+    told = held(style, {}, "60", "40")
+    first, second = (told.order(Leg.STOP, number) for number in (0, 1))
+    told.bar(1, 98.25)
+    told.fill(first, "98.50", "25", execution="s-1")
+    told.fill(first, "98.49", "35", execution="s-2")
+    told.fill(second, "98.45", execution="s-3")
+    told.wait(31)
+    canceled(told)
+    told.bar(2, 98.0)
+    return told
+
+
+@story
+def the_day_ends_before_either(style: ExitStyle) -> ToldScenario:
+    told = held(style, {380: leave()})
+    told.bar(380, 101.0)
+    canceled(told)
+    exit_order = told.order(Leg.EXIT)
+    told.ack(exit_order)
+    told.fill(exit_order, "100.98", "30", execution="x-1")
+    told.fill(exit_order, "100.97", "70", execution="x-2")
+    told.bar(381, 101.0)
+    return told
+
+
+@story
+def the_entry_is_never_answered(style: ExitStyle) -> ToldScenario:
+    told = ToldScenario({0: enter(), 5: enter(limit=99.5)}, exit_style=style)
+    told.bar(0)
+    for seconds in (30, 60, 120, 240):
+        told.wait(seconds)
+    told.bar(9)
+    told.give(_report(told, OutcomeUnknown, Leg.ENTRY, reason="time-out"))
+    told.reject(told.order(Leg.ENTRY))
+    return told
+
+
+@story
+def the_stop_is_refused(style: ExitStyle) -> ToldScenario:
+    told = ToldScenario({0: enter()}, exit_style=style)
+    told.bar(0)
+    told.fill(told.order(Leg.ENTRY), "100.02", execution="e-1")
+    told.reject(told.order(Leg.STOP))
+    canceled(told)
+    for _ in range(3):
+        told.reject(told.order(Leg.EXIT))
+    told.give(_command(told, Flatten))
+    told.fill(told.order(Leg.EXIT), "97.10", execution="x-1")
+    return told
+
+
+@story
+def the_stop_is_never_acknowledged_and_its_cancel_hangs(style: ExitStyle) -> ToldScenario:
+    told = ToldScenario({0: enter(), 6: leave()}, exit_style=style)
+    told.bar(0)
+    told.fill(told.order(Leg.ENTRY), "100.02", execution="e-1")
+    for _ in range(14):
+        told.wait(20)
+    told.bar(6)
+    for _ in range(20):
+        told.wait(30)
+    told.cancel(told.order(Leg.STOP))
+    canceled(told)
+    return told
+
+
+@story
+def executions_are_taken_back(style: ExitStyle) -> ToldScenario:
+    told = held(style, {}, "60", "40")
+    told.give(_report(told, ExecutionBusted, Leg.ENTRY, execution_id=ExecutionId("e-1"), reason="erroneous"))
+    canceled(told)
+    told.fill(told.order(Leg.EXIT), "99.90", execution="x-1")
+    told.give(_report(told, ExecutionBusted, Leg.EXIT, execution_id=ExecutionId("x-1"), reason="erroneous"))
+    told.fill(told.order(Leg.EXIT), "99.80", execution="x-2")
+    told.bar(2)
+    return told
+
+
+@story
+def an_operator_intervenes(style: ExitStyle) -> ToldScenario:
+    told = held(style, {1: enter(), 3: enter(), 5: enter(limit=99.0)}, limits=Limits(max_open_entries_per_instrument=2))
+    told.give(_command(told, Pause))
+    told.bar(1)
+    told.give(_command(told, Kill))
+    told.bar(3)
+    told.give(_command(told, Resume))
+    told.bar(5)
+    told.give(_command(told, Kill))
+    canceled(told)
+    told.give(_command(told, Flatten))
+    canceled(told)
+    told.fill(told.order(Leg.EXIT), "100.10", execution="x-1")
+    return told
+
+
+@story
+def an_entry_is_given_up_and_fills_late(style: ExitStyle) -> ToldScenario:
+    told = ToldScenario({0: enter(limit=99.5), 1: Signal(kind=SignalKind.CANCEL_ENTRY)}, exit_style=style)
+    told.bar(0)
+    entry = told.order(Leg.ENTRY)
+    told.ack(entry)
+    told.bar(1)
+    told.cancel(entry)
+    told.fill(entry, "99.50", "10", execution="e-1")
+    told.fill(entry, "99.50", "10", execution="e-1")
+    told.ack(told.order(Leg.STOP))
+    told.fill(told.order(Leg.STOP), "98.00", execution="s-1")
+    told.fill(entry, "99.50", execution="e-2")
+    return told
+
+
+@story
+def an_entry_outlives_its_session(style: ExitStyle) -> ToldScenario:
+    told = ToldScenario({389: enter(limit=99.5), 388: enter(limit=99.25)}, exit_style=style)
+    told.bar(388)
+    told.ack(told.order(Leg.ENTRY))
+    told.bar(389)
+    told.wait(120)
+    told.expire(told.order(Leg.ENTRY))
+    return told
+
+
+@story
+def a_trailing_stop_follows_prints_and_quotes(style: ExitStyle) -> ToldScenario:
+    told = ToldScenario({0: replace(enter(target_distance=4.0), trail_distance=1.5, trail_step=0.5)}, exit_style=style)
+    told.bar(0)
+    told.fill(told.order(Leg.ENTRY), "100.00", execution="e-1")
+    told.ack(told.order(Leg.STOP))
+    for price in (100.3, 100.51, 100.9, 99.8):
+        told.tick(price)
+        canceled(told)
+    told.ack(told.order(Leg.STOP))
+    for bid in (101.2, 102.25, 101.0):
+        told.quote(bid)
+        canceled(told)
+    told.ack(told.order(Leg.STOP))
+    told.tick(104.2)
+    canceled(told)
+    told.wait(70)
+    canceled(told)
+    told.tick(100.2)
+    canceled(told)
+    return told
+
+
+@story
+def parts_are_sold_and_the_stop_is_moved(style: ExitStyle) -> ToldScenario:
+    script = {
+        1: Signal(kind=SignalKind.MOVE_STOP, stop_price=99.25),
+        2: Signal(kind=SignalKind.MOVE_STOP, stop_price=98.75),
+        3: Signal(kind=SignalKind.SCALE_OUT, fraction=0.33),
+        4: Signal(kind=SignalKind.SCALE_OUT, fraction=1.5),
+        5: Signal(kind=SignalKind.SCALE_OUT, fraction=1.0),
+    }
+    told = held(style, script, "60", "40")
+    for minute in script:
+        told.bar(minute, 100.0 + minute / 10)
+        canceled(told)
+        for order in told.pipeline.execution.open_orders():
+            if order.leg is Leg.EXIT:
+                told.fill(told.order(Leg.EXIT), "100.40", execution=f"x-{minute}")
+            else:
+                told.ack(next(sent for sent in told.submitted() if sent.client_order_id == order.client_order_id))
+    return told
+
+
+@story
+def the_exchange_halts_it_while_it_leaves(style: ExitStyle) -> ToldScenario:
+    told = held(style, {3: leave()})
+    told.bar(3, 100.5)
+    for halted in (True, False):
+        told.give(_now(told, InstrumentStatus, instrument_id=SPY, halted=halted, reason="LUDP" if halted else ""))
+        for _ in range(3):
+            told.wait(50)
+    canceled(told)
+    told.reject(told.order(Leg.EXIT))
+    told.fill(told.order(Leg.EXIT), "100.20", execution="x-1")
+    return told
+
+
+@story
+def the_shares_are_split(style: ExitStyle) -> ToldScenario:
+    told = held(style, {5: leave()}, "60", "40")
+    told.give(_now(told, ShareSplit, instrument_id=SPY, new_shares=3, old_shares=2, source="exchange"))
+    canceled(told)
+    told.ack(told.order(Leg.STOP))
+    told.give(_now(told, SymbolRenamed, instrument_id=SPY, symbol="SPX", source="exchange"))
+    told.bar(5, 67.0)
+    canceled(told)
+    told.fill(told.order(Leg.EXIT), "66.90", execution="x-1")
+    return told
+
+
+def _report(told: ToldScenario, kind: Callable[..., Event], leg: Leg, **values: object) -> Event:
+    return _now(told, kind, client_order_id=told.order(leg).client_order_id, **values)
+
+
+def _command(told: ToldScenario, kind: Callable[..., Event]) -> Event:
+    return _now(told, kind, reason="a look", requested_by="owner")
+
+
+def _now(told: ToldScenario, kind: Callable[..., Event], **values: object) -> Event:
+    return kind(venue_ts_ns=told.now_ts_ns, received_ts_ns=told.now_ts_ns, **values)
+
+
+@pytest.mark.parametrize("style", STYLES, ids=str)
+@pytest.mark.parametrize("name", STORIES)
+def test_a_story_is_told_as_ever(name: str, style: ExitStyle) -> None:
+    compare_told(FOLDER / f"{name}.{style.value}.txt", STORIES[name](style).text())
+
+
+#: Venues by how they misbehave, price paths by minute, and what is traded, for the digests.
+TEMPERS = {
+    "honest": Temper(),
+    "late and out of order": Temper(delay_s_max=20, overtakes=True, repeats=1),
+    "in parts": Temper(parts=EVERY_LEG, delay_s_max=5),
+    "cut short": Temper(cut_short=EVERY_LEG),
+    "refused late": Temper(refused_late=EXITS),
+    "cancels hang": Temper(cancel_hangs=EXITS, hang_s=40),
+    "filled in the cancel": Temper(filled_in_cancel=EXITS, delay_s_max=15, overtakes=True),
+    "refused": Temper(refused=frozenset({Leg.STOP, Leg.TARGET})),
+    "ended": Temper(ended=frozenset({Leg.STOP})),
+    "silent": Temper(silent=EVERY_LEG),
+    "lost": Temper(lost=EVERY_LEG),
+    "unknown": Temper(unknown=EVERY_LEG),
+    "cancels are refused": Temper(cancel_refused=EXITS, cancel_refusals=99),
+    "taken back": Temper(busted=EVERY_LEG),
+}
+#: With these every plan is played; with the others the plain one.
+USUAL = frozenset(list(TEMPERS)[:7])
+PATHS = {
+    "up": [100.0, 100.0, 101.0, 102.0, 103.5, 103.5, 103.0],
+    "down": [100.0, 100.0, 99.0, 98.4, 97.0, 97.0, 97.5],
+    "up and down": [100.0, 100.5, 103.1, 102.0, 98.4, 98.0, 99.0],
+    "still": [100.0] * 9,
+}
+PLANS: dict[str, dict[int, Signal]] = {
+    "plain": {0: enter(), 7: leave()},
+    "three targets": {
+        0: replace(enter(target_distance=None), targets=((1.0, 0.3), (2.0, 0.3), (3.0, 0.4))),
+        7: leave(),
+    },
+    "trailing": {0: replace(enter(), trail_distance=1.5, trail_step=0.25), 7: leave()},
+    "break even": {0: replace(enter(), break_even_distance=0.75), 7: leave()},
+    "stop limit": {0: replace(enter(), stop_limit_offset=0.3), 8: leave()},
+    "held for a while": {0: replace(enter(), hold_s_max=200)},
+    "scaled": {
+        0: enter(),
+        1: replace(enter(), kind=SignalKind.SCALE_IN, fraction=0.5),
+        2: Signal(kind=SignalKind.SCALE_OUT, fraction=0.4),
+        3: Signal(kind=SignalKind.MOVE_STOP, stop_price=99.5),
+        7: leave(),
+    },
+    "an expiring limit": {0: replace(enter(limit=99.8), expires_after_s=150), 7: leave()},
+}
+
+
+def life(style: ExitStyle, temper: str, plan: str, path: str) -> str:
+    """Return one line: what was played, how it ended, and the digest of every step."""
+    ordeal = Ordeal(PLANS[plan], TEMPERS[temper], seed=1, exit_style=style)
+    ordeal.play(PATHS[path])
+    ordeal.rest()
+    text = "\n".join(_every_line(ordeal))
+    end = f"halted: {ordeal.halts[0]}" if ordeal.halts else f"equity {ordeal.pipeline.ledger.equity:f}"
+    orders = len(ordeal.scenario.submitted())
+    return f"{style.value:<10} {temper:<22} {plan:<18} {path:<12} {digest(text)} {orders:>2} orders, {end}"
+
+
+def _every_line(ordeal: Ordeal) -> Iterator[str]:
+    for event, step in ordeal.steps:
+        if step.facts or step.commands:
+            yield from told_step(event, step)
+
+
+@pytest.mark.parametrize("style", STYLES, ids=str)
+@pytest.mark.parametrize("temper", TEMPERS)
+def test_a_life_is_lived_as_ever(temper: str, style: ExitStyle) -> None:
+    plans = PLANS if temper in USUAL else ["plain"]
+    lived = [life(style, temper, plan, path) for plan in plans for path in PATHS]
+    compare_told(FOLDER / "lives" / f"{temper.replace(' ', '_')}.{style.value}.txt", "\n".join(lived) + "\n")
+
+
+def test_every_file_is_of_a_story() -> None:
+    names = {f"{name}.{style.value}.txt" for name in STORIES for style in STYLES}
+    assert {path.name for path in FOLDER.glob("*.txt")} == names
