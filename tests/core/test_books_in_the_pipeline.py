@@ -27,11 +27,12 @@ from engine.core.values import (
     ClientOrderId,
     ExecutionId,
     InstrumentId,
+    Leg,
     Side,
     StrategyId,
 )
 from engine.testing.books import prove_books
-from engine.testing.scenario import SPY, STRATEGY, Scenario, enter
+from engine.testing.scenario import SPY, STRATEGY, Scenario, enter, leave
 
 
 def two_for_one(scenario: Scenario, new: int = 2, old: int = 1) -> Step:
@@ -83,6 +84,50 @@ def test_a_split_that_leaves_less_than_a_share_closes_the_bracket() -> None:
     assert scenario.pipeline.ledger.position(STRATEGY, SPY) == 0
     assert scenario.pipeline.execution.bracket(1).held == 0
     assert len(scenario.canceled()) == 2
+
+
+def confirm(scenario: Scenario) -> None:
+    """Confirm every cancel that was asked for and not confirmed."""
+    still = {order.client_order_id for order in scenario.pipeline.execution.open_orders()}
+    for order in scenario.submitted():
+        if order.client_order_id in scenario.canceled() and order.client_order_id in still:
+            scenario.cancel(order)
+
+
+def could_sell(scenario: Scenario) -> Decimal:
+    """Return the quantity of the stops and market exits that may still fill."""
+    open_exits = [order for order in scenario.pipeline.execution.open_orders() if order.leg in (Leg.STOP, Leg.EXIT)]
+    return sum((order.remaining for order in open_exits), Decimal(0))
+
+
+@pytest.mark.parametrize("exit_style", ExitStyle)
+def test_the_stop_of_a_part_that_a_split_leaves_nothing_of_is_canceled(exit_style: ExitStyle) -> None:
+    """I-12: bought as 1, 2 and 97 shares; of one share after 1:60 only one part has anything left to protect."""
+    scenario = Scenario({0: enter()}, exit_style=exit_style)
+    scenario.bar(0)
+    (entry,) = scenario.submitted()
+    for part in ("1", "2", "97"):
+        scenario.fill(entry, "100.00", part)
+    two_for_one(scenario, 1, 60)
+    confirm(scenario)
+    assert scenario.pipeline.ledger.position(STRATEGY, SPY) == could_sell(scenario) == 1
+
+
+@pytest.mark.parametrize("exit_style", ExitStyle)
+@pytest.mark.parametrize(("new", "old", "held"), [(1, 50, 2), (3, 1, 300)])
+def test_an_exit_that_works_when_the_shares_are_split_is_made_anew(
+    exit_style: ExitStyle, new: int, old: int, held: int
+) -> None:
+    scenario = Scenario({0: enter(), 1: leave()}, exit_style=exit_style)
+    scenario.bar(0)
+    (entry,) = scenario.submitted()
+    scenario.fill(entry, "100.00", "100")
+    scenario.bar(1)
+    confirm(scenario)
+    assert could_sell(scenario) == 100
+    two_for_one(scenario, new, old)
+    confirm(scenario)
+    assert scenario.pipeline.ledger.position(STRATEGY, SPY) == could_sell(scenario) == held
 
 
 def test_a_split_ends_an_entry_that_works() -> None:

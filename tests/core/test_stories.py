@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from engine.core.execution.bracket_table import ExitStyle
+from engine.core.execution.order_table import OrderState
 from engine.core.messages import (
     Event,
     ExecutionBusted,
@@ -68,6 +69,13 @@ def canceled(told: ToldScenario) -> None:
             confirmed.add(order.client_order_id)
             told.cancel(order)
     told.confirmed = confirmed  # type: ignore[attr-defined]  # this file's own note
+
+
+def acknowledged(told: ToldScenario) -> None:
+    """Acknowledge every order that has no answer yet."""
+    for order in told.pipeline.execution.open_orders():
+        if order.state is OrderState.NEW:
+            told.ack(next(sent for sent in told.submitted() if sent.client_order_id == order.client_order_id))
 
 
 @story
@@ -275,6 +283,62 @@ def the_shares_are_split(style: ExitStyle) -> ToldScenario:
     told.bar(5, 67.0)
     canceled(told)
     told.fill(told.order(Leg.EXIT), "66.90", execution="x-1")
+    return told
+
+
+@story
+def whole_plans_are_split(style: ExitStyle) -> ToldScenario:
+    planned = replace(
+        enter(target_distance=None),
+        targets=((2.0, 0.5), (4.0, 0.3)),
+        stop_limit_offset=0.25,
+        trail_distance=1.5,
+        trail_step=0.3,
+        break_even_distance=0.9,
+    )
+    more = replace(enter(), kind=SignalKind.SCALE_IN, fraction=0.37)
+    told = ToldScenario({0: planned, 1: more, 2: more, 6: leave()}, exit_style=style)
+    for minute in (0, 1, 2):
+        told.bar(minute)
+        told.fill(told.order(Leg.ENTRY), f"100.0{minute}", execution=f"e-{minute}")
+        acknowledged(told)
+    told.give(_now(told, ShareSplit, instrument_id=SPY, new_shares=3, old_shares=2, source="exchange"))
+    for minute, price in ((3, 66.9), (4, 67.5), (5, 68.3), (6, 67.0)):
+        canceled(told)
+        acknowledged(told)
+        told.tick(price)
+        canceled(told)
+        acknowledged(told)
+        told.bar(minute, price)
+    canceled(told)
+    for number, order in enumerate(told.pipeline.execution.open_orders()):
+        (sent,) = (each for each in told.submitted() if each.client_order_id == order.client_order_id)
+        told.fill(sent, "66.90", execution=f"x-{number}")
+    return told
+
+
+@story
+def a_split_into_fewer_shares_than_pairs(style: ExitStyle) -> ToldScenario:
+    told = held(style, {4: leave()}, "1", "2", "3", "94")
+    told.give(_now(told, ShareSplit, instrument_id=SPY, new_shares=1, old_shares=60, source="exchange"))
+    canceled(told)
+    acknowledged(told)
+    told.bar(4, 6000.0)
+    canceled(told)
+    told.fill(told.order(Leg.EXIT), "6001.00", execution="x-1")
+    return told
+
+
+@story
+def a_time_exit_waits_for_the_exchange(style: ExitStyle) -> ToldScenario:
+    told = ToldScenario({0: replace(enter(), hold_s_max=300, expires_after_s=30)}, exit_style=style)
+    told.bar(0)
+    told.fill(told.order(Leg.ENTRY), "100.00", "40", execution="e-1")
+    for halted, seconds in ((True, 100), (False, 40), (True, 60), (False, 400)):
+        told.give(_now(told, InstrumentStatus, instrument_id=SPY, halted=halted, reason="LUDP" if halted else ""))
+        told.wait(seconds)
+        canceled(told)
+    told.fill(told.order(Leg.EXIT), "100.30", execution="x-1")
     return told
 
 

@@ -359,6 +359,8 @@ class ExecutionStage:
             for pair in bracket.living_pairs:
                 if not bracket.wanted_exit:
                     wishes += self._keeper.replace_orders(bracket, pair, draft)
+            # Every other exit that works was made for old shares too: what is still wanted of it follows its end.
+            self._leaver.cancel(bracket.open_exits(), draft)
         self._set_levels(event.instrument_id)
         return wishes
 
