@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from engine.cli.options import CalendarOption, JsonOption, SymbolsOption
+from engine.cli.options import CalendarOption, JsonOption, ListingsOption, SymbolsOption, listing_exchanges
 
 if TYPE_CHECKING:
     from engine.feeds.bar_diff import Comparison
@@ -50,14 +50,7 @@ def build(
         FilterName,
         typer.Option("--filter", help="Which prints make a bar: all, by SIP sale conditions, or by LEAN's mask."),
     ] = FilterName.NONE,
-    listing_exchange: Annotated[
-        str | None,
-        typer.Option(
-            "--listing-exchange",
-            metavar="SYMBOL=CODE,...",
-            help="Whose auctions open and close a symbol's session, for example IBM=N,SPY=P.",
-        ),
-    ] = None,
+    listing_exchange: ListingsOption = None,
     session: Annotated[
         SessionName, typer.Option("--session", help="Keep the minutes of this part of the day only.")
     ] = SessionName.ALL,
@@ -68,14 +61,13 @@ def build(
     """Build one-minute bars from ticks, quotes or finer bars, as the running engine would."""
     from time import perf_counter
 
-    from engine.cli.options import pairs
     from engine.cli.output import emit_json
     from engine.feeds.bar_files import BarRules, build_bars
 
     kind, path = _named(source, ticks=ticks, quotes=quotes, source_bars=source_bars)
     rules = BarRules(
         filter=filter_name.value,
-        listing_exchanges=pairs(listing_exchange.split(",") if listing_exchange else None),
+        listing_exchanges=listing_exchanges(listing_exchange),
         session=None if session is SessionName.ALL else session.value,
         calendar=calendar,
     )

@@ -66,21 +66,50 @@ ExitsOption = Annotated[
         "Default: the venue's, both_legs on paper.",
     ),
 ]
+ListingsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--listing-exchange",
+        metavar="SYMBOL=CODE,...",
+        help="Whose auctions open and close a symbol's session, for example IBM=N,SPY=P.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
 
 
-def pairs(texts: Iterable[str] | None) -> dict[str, str]:
-    """Return `name=value` texts as a mapping; raises BadInput for one without a name or equals sign, or said twice."""
+def pairs(
+    texts: Iterable[str] | None,
+    *,
+    what: str = "parameter",
+    form: str = "name=value",
+    example: str = "fast_period=9",
+) -> dict[str, str]:
+    """Return `name=value` texts as a mapping; raises BadInput for one without a name or equals sign, or said twice.
+
+    `what`, `form` and `example` are the words of that sentence.
+    """
     from engine.core.errors import BadInput
 
     found: dict[str, str] = {}
     for text in texts or ():
         name, equals, value = text.partition("=")
         if not name or not equals:
-            raise BadInput(f"The parameter {text!r} is not of the form name=value: write for example fast_period=9.")
+            raise BadInput(f"The {what} {text!r} is not of the form {form}: write for example {example}.")
         if name.strip() in found:
-            raise BadInput(f"The parameter {name.strip()} is given twice: give it once.")
+            raise BadInput(f"The {what} {name.strip()} is given twice: give it once.")
         found[name.strip()] = value.strip()
+    return found
+
+
+def listing_exchanges(text: str | None) -> dict[str, str]:
+    """Return the listing exchange by symbol of an option as `IBM=N,SPY=P`; raises BadInput for another form."""
+    from engine.core.errors import BadInput
+
+    named = text.split(",") if text is not None else None
+    found = pairs(named, what="listing exchange of", form="SYMBOL=CODE", example="--listing-exchange IBM=N,SPY=P")
+    for symbol, code in found.items():
+        if not code:
+            raise BadInput(f"The listing exchange of {symbol} is empty: write for example {symbol}=N.")
     return found
 
 

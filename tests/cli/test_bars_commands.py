@@ -96,7 +96,12 @@ def test_corrections_and_cancels_in_a_file(ratchet: Run, tmp_path: Path) -> None
     ("options", "sentence"),
     [
         (("--listing-exchange", "B=N"), "The listing exchange of B was named, but the file holds A"),
-        (("--listing-exchange", "A"), "is not of the form name=value"),
+        (
+            ("--listing-exchange", "A"),
+            "The listing exchange of 'A' is not of the form SYMBOL=CODE: write for example --listing-exchange IBM=N,",
+        ),
+        (("--listing-exchange", "A=N,A=P"), "The listing exchange of A is given twice: give it once."),
+        (("--listing-exchange", "A="), "The listing exchange of A is empty: write for example A=N."),
         (("--filter", "tape"), "'tape'"),
         (("--ticks", "x.csv"), "2 sources were named"),
     ],
