@@ -36,7 +36,7 @@ _BEFORE_OPEN_NS: Final = 19_800 * SECOND_NS
 class ActionsFeed:
     """Send what another feed sends, and each corporate action of a file before the trading of its ex date.
 
-    Raises BadInput, with the number of the row, for an action that is incomplete or of an unknown symbol.
+    Raises BadInput, with the number of the row, for an action that is incomplete, stated twice or of an unknown symbol.
     """
 
     def __init__(self, feed: Feed, path: Path) -> None:
@@ -91,8 +91,21 @@ def _actions(path: Path, text: str, feed: ActionsFeed) -> Sequence[CorporateActi
         raise BadInput(f"The corporate actions {path.name}: the file {what}, so name its columns as in {_HEADING}.")
     rows = [_Row(path, number, fields, feed) for number, fields in enumerate(reader, start=1)]
     rows.sort(key=lambda row: row.day)
+    _refuse_repeated(rows)
     # Several of one moment are told apart, in the order of the file.
     return [row.action(place) for place, row in enumerate(rows)]
+
+
+def _refuse_repeated(rows: Sequence[_Row]) -> None:
+    # One row too many would make shares or cash from nothing.
+    first: dict[tuple[InstrumentId, str, int], _Row] = {}
+    for row in rows:
+        before = first.setdefault(row.event, row)
+        if before is not row:
+            raise BadInput(
+                f"{row.where} another {row.kind} of {row.symbol} on {row.day}, where row {before.number} has one: "
+                "leave one of them out, or make one row of both."
+            )
 
 
 _HEADING: Final = ",".join(_COLUMNS)
@@ -100,23 +113,30 @@ _HEADING: Final = ",".join(_COLUMNS)
 
 class _Row:
     def __init__(self, path: Path, number: int, fields: Mapping[str, str | None], feed: ActionsFeed) -> None:
-        self._where = f"The corporate actions {path.name} have in row {number}"
+        self.where = f"The corporate actions {path.name} have in row {number}"
         self._fields = {name: (value or "").strip() for name, value in fields.items() if name}
         self._source = f"{path.name} row {number}"
-        symbol = self._fields["symbol"]
+        self.number = number
+        self.kind = self._fields["kind"]
+        self.symbol = symbol = self._fields["symbol"]
         instrument = next((each for each in feed.instruments if each.symbol == symbol), None)
         if instrument is None:
             known = ", ".join(each.symbol for each in feed.instruments)
-            raise BadInput(f"{self._where} the symbol {symbol!r}, which the data do not have: they have {known}.")
+            raise BadInput(f"{self.where} the symbol {symbol!r}, which the data do not have: they have {known}.")
         self._instrument_id = instrument.instrument_id
         self._sessions = feed.sessions[instrument.instrument_id]
         self.day = self._date("date")
+        self.ts_ns = self._opens(self.day) - _BEFORE_OPEN_NS
         # Read at once: what is wrong is said before anything runs.
         self.action(0)
 
+    @property
+    def event(self) -> tuple[InstrumentId, str, int]:
+        return self._instrument_id, self.kind, self.ts_ns
+
     def action(self, place: int) -> CorporateAction:
-        ts_ns = self._opens(self.day) - _BEFORE_OPEN_NS + place
-        match self._fields["kind"]:
+        ts_ns = self.ts_ns + place
+        match self.kind:
             case "split":
                 return self._split(ts_ns)
             case "dividend":
@@ -125,12 +145,12 @@ class _Row:
                     received_ts_ns=ts_ns,
                     instrument_id=self._instrument_id,
                     per_share=self._amount("per_share"),
-                    pays_ts_ns=max(ts_ns, self._opens(self._date("pay_date"))),
+                    pays_ts_ns=max(ts_ns, self._opens(self._pay_date())),
                     source=self._source,
                 )
             case "symbol":
                 if not self._fields.get("new_symbol"):
-                    raise BadInput(f"{self._where} a new symbol without its name: fill the column new_symbol.")
+                    raise BadInput(f"{self.where} a new symbol without its name: fill the column new_symbol.")
                 return SymbolRenamed(
                     venue_ts_ns=ts_ns,
                     received_ts_ns=ts_ns,
@@ -139,13 +159,13 @@ class _Row:
                     source=self._source,
                 )
             case other:
-                raise BadInput(f"{self._where} the kind {other!r}: use split, dividend or symbol.")
+                raise BadInput(f"{self.where} the kind {other!r}: use split, dividend or symbol.")
 
     def _split(self, ts_ns: int) -> ShareSplit:
         new, old = self._fields.get("new", ""), self._fields.get("old", "")
         if not (new.isdecimal() and old.isdecimal() and int(new) and int(old) and int(new) != int(old)):
             raise BadInput(
-                f"{self._where} a split without its ratio ({new!r} for {old!r}): fill new and old, as 4 and 1."
+                f"{self.where} a split without its ratio ({new!r} for {old!r}): fill new and old, as 4 and 1."
             )
         paid = self._fields.get("cash_in_lieu", "")
         return ShareSplit(
@@ -165,7 +185,7 @@ class _Row:
         except InvalidOperation:
             number = Decimal("NaN")
         if not number.is_finite() or number <= 0:
-            raise BadInput(f"{self._where} the {name} {text!r}, which is no number above zero: correct it.")
+            raise BadInput(f"{self.where} the {name} {text!r}, which is no number above zero: correct it.")
         return number
 
     def _date(self, name: str) -> date:
@@ -173,7 +193,15 @@ class _Row:
         try:
             return date.fromisoformat(text)
         except ValueError:
-            raise BadInput(f"{self._where} the {name} {text!r}: write it as 2020-08-31.") from None
+            raise BadInput(f"{self.where} the {name} {text!r}: write it as 2020-08-31.") from None
+
+    def _pay_date(self) -> date:
+        day = self._date("pay_date")
+        if day < self.day:
+            raise BadInput(
+                f"{self.where} the pay_date {day}, which is before its ex date {self.day}: correct one of them."
+            )
+        return day
 
     def _opens(self, day: date) -> int:
         # Of a day without a session: the next one's.
@@ -182,5 +210,5 @@ class _Row:
             return self._sessions.session_from(noon).open_ts_ns
         except BadInput as error:
             raise BadInput(
-                f"{self._where} the date {day}, which is outside the calendar {self._sessions.name}."
+                f"{self.where} the date {day}, which is outside the calendar {self._sessions.name}."
             ) from error

@@ -179,12 +179,33 @@ def test_the_books_of_a_past_moment_are_read_as_they_were(
         ("2024-06-05,ABC,symbol,,,,,,", r"row 1 a new symbol without its name"),
         ("2024-06-05,ABC,merger,,,,,,", r"row 1 the kind 'merger'"),
         ("1999-06-05,ABC,split,4,1,,,,", r"row 1 the date 1999-06-05, which is outside the calendar"),
+        ("2024-06-05,ABC,dividend,,,,1,2024-06-04,", r"row 1 the pay_date 2024-06-04, which is before its ex date"),
     ],
 )
 def test_an_action_that_is_not_whole_is_refused_with_its_row(bars: Path, tmp_path: Path, row: str, says: str) -> None:
     actions = tmp_path / "actions.csv"
     actions.write_text(HEADING + row + "\n")
     with pytest.raises(BadInput, match=says):
+        ActionsFeed(ReplayFeed.bars(bars), actions)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "says"),
+    [
+        ("2024-06-05,ABC,split,4,1,,,,", "2024-06-05,ABC,split,4,1,,,,", "another split of ABC on 2024-06-05"),
+        ("2024-06-05,ABC,split,4,1,,,,", "2024-06-05,ABC,split,2,1,,,,", "another split of ABC on 2024-06-05"),
+        ("2024-06-05,ABC,dividend,,,,1,2024-06-06,", "2024-06-05,ABC,dividend,,,,2,2024-06-07,", "another dividend"),
+        ("2024-06-05,ABC,symbol,,,,,,ABCD", "2024-06-05,ABC,symbol,,,,,,ABCE", "another symbol of ABC"),
+        # A Saturday's is there before the trading of Monday, and so are both.
+        ("2024-06-01,ABC,split,4,1,,,,", "2024-06-03,ABC,split,4,1,,,,", "another split of ABC on 2024-06-03"),
+    ],
+)
+def test_an_action_that_is_stated_twice_is_refused_with_both_rows(
+    bars: Path, tmp_path: Path, first: str, second: str, says: str
+) -> None:
+    actions = tmp_path / "actions.csv"
+    actions.write_text(f"{HEADING}{first}\n2024-06-04,ABC,split,4,1,,,,\n{second}\n")
+    with pytest.raises(BadInput, match=f"have in row 3 {says}.*, where row 1 has one"):
         ActionsFeed(ReplayFeed.bars(bars), actions)
 
 
