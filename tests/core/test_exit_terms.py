@@ -418,3 +418,22 @@ def test_no_swap_begins_while_the_exchange_halts_the_instrument() -> None:
     assert (scenario.canceled(), refusals(scenario)) == ([], ["exchange_halt"])
     scenario.bar(2, 104.0)
     assert len(scenario.canceled()) == 1
+
+
+# --- executions that are told after the end, or taken back ------------------------------------------------------------
+
+
+def test_a_stop_that_fills_after_its_end_takes_a_sale_in_part_with_it() -> None:
+    """What is open never exceeds what is held, whatever is told late: the smaller exit follows the larger one's end."""
+    scenario = held(enter(target_distance=None), parts=("40", "10"), script={1: part(0.4)})
+    _, first, second = scenario.submitted()
+    scenario.bar(1)
+    scenario.cancel(second)
+    sale = scenario.submitted()[-1]
+    scenario.fill(second, "98.50", "1")
+    assert sale.client_order_id in scenario.canceled()
+    scenario.cancel(first)
+    assert shape(working(scenario)) == [("market", "10", "None"), ("market", "39", "None")]
+    scenario.cancel(sale)
+    assert shape(working(scenario)) == [("market", "39", "None"), ("market", "10", "None")]
+    assert halts(scenario) == []

@@ -307,3 +307,9 @@ def test_a_cancel_that_tells_of_fills_to_come_is_confirmed_when_they_are_there()
     assert [command for command in scenario.commands if isinstance(command, QueryOrder)]
     scenario.fill(stop, "98.50", "40")
     assert (legs(scenario)[-1], scenario.submitted()[-1].quantity) == ("exit", Decimal(60))
+
+
+def test_a_price_with_the_noise_of_float_arithmetic_is_a_price() -> None:
+    scenario = resting()
+    assert scenario.tick(103.00000000000001) is not EMPTY_STEP
+    assert len(scenario.canceled()) == 1

@@ -103,6 +103,7 @@ class PairKeeper:
         if execution is not None and not pair.is_present(order) and pair.open_orders:
             # It filled after its end was reported: what has taken its place is too large.
             if order.leg is Leg.STOP:
+                self._leaver.cancel(pair.open_orders, draft)
                 return self._leave(bracket, draft)
             purpose = Purpose.RESTORE if pair.phase in RESTING else pair.purpose
             return self._cancel(bracket, pair, purpose, T.STOP_MOVED, draft)

@@ -73,8 +73,9 @@ class Leaver:
 
     def close(self, bracket: Bracket, draft: Draft) -> None:
         """Close a bracket that holds nothing, and clear away its exits."""
+        # An execution that is taken back may open the bracket again: what was waited for then is over.
+        bracket.leave_at_ts_ns = None
         for pair in bracket.pairs:
-            # An execution that is taken back may open the bracket again: what was waited for then is over.
             pair.deadline_ts_ns = None
         if not bracket.is_final:
             self._mover.move(bracket, BracketTrigger.POSITION_CLOSED, draft)

@@ -78,6 +78,8 @@ class Pair:
     #: Every order of it, and where those begin that work together now.
     orders: list[WorkingOrder] = field(default_factory=list)
     first: int = 0
+    #: True once its execution was taken back: its orders could sell what others hold, until they are gone.
+    is_void: bool = False
     #: What links those that work together now at the venue.
     link: ClientOrderId | None = None
 
@@ -115,14 +117,22 @@ class Pair:
         return order in self.orders[self.first :]
 
     def outstanding(self, *, when_done: bool = False) -> Decimal:
-        """Return how much its open orders could still sell: the larger remainder, and never above what is left.
+        """Return how much its open orders could still sell: the larger remainder.
 
-        The venue lowers linked legs by what one of them fills in part. A leg that a done pair has left open counts
-        only where `when_done` asks for what could be sold if its cancel failed.
+        The venue lowers linked legs by what one of them fills in part, so these never sell above what is left. A leg
+        that a done pair has left open counts only where `when_done` asks for what could be sold if its cancel failed.
         """
         remainder = max((order.remaining for order in self.open_orders), default=ZERO)
         left = self.left
-        return remainder if when_done and not left else min(remainder, left)
+        if not left:
+            return remainder if when_done or self.is_void else ZERO
+        return remainder if self.link is None else min(remainder, left)
+
+    def void(self) -> None:
+        """Leave nothing to sell: what it was to sell was never bought."""
+        self.quantity = ZERO
+        self.is_void = True
+        self.deadline_ts_ns = None
 
     def begin(self, phase: PairPhase, deadline_ts_ns: int | None) -> None:
         """Enter a phase whose orders take the place of all before."""

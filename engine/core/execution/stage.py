@@ -311,6 +311,8 @@ class ExecutionStage:
             return [halt, *self.want_exit(bracket, "signal", draft)]
         # What the exits were to sell was never bought.
         self._leaver.cancel(bracket.open_exits(), draft)
+        for pair in bracket.pairs:
+            pair.void()
         bracket.deadline_ts_ns = None
         if not bracket.entry_is_open:
             self._leaver.close(bracket, draft)

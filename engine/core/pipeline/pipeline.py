@@ -58,7 +58,7 @@ from engine.core.pipeline.builders import Builders, refuse
 from engine.core.pipeline.desk import Desk, scope_of
 from engine.core.pipeline.settings import Market, PipelineSettings, StrategyBinding
 from engine.core.risk.states import ACCOUNT, TradingTrigger
-from engine.core.values import MINUTE_NS, InstrumentId, SessionKind, exact
+from engine.core.values import MINUTE_NS, PRICE_DECIMALS, InstrumentId, SessionKind, exact
 
 _NEVER: Final = 2**63 - 1
 # `Step(...)` without the function that NamedTuple puts around it: this runs for every bar.
@@ -365,7 +365,8 @@ class Pipeline:
         if levels is None or levels.below < price < levels.above:
             return
         if 0 < price < _NEVER:
-            self._learn(instrument_id, exact(price), draft)
+            # A print may carry the noise of somebody's float arithmetic; no order price is finer than the column.
+            self._learn(instrument_id, exact(round(price, PRICE_DECIMALS)), draft)
 
     def _learn(self, instrument_id: InstrumentId, price: Decimal, draft: Draft) -> None:
         self.desk.fulfil(self.execution.on_price(instrument_id, price, draft), draft)
