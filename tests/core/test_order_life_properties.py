@@ -256,7 +256,7 @@ class VenueMachine(RuleBasedStateMachine):
         levels = self.scenario.pipeline.execution.watched[SPY]
         price = levels.above if is_above else levels.below
         if isfinite(price):
-            self.show(price + ticks / 100, is_print=is_print)
+            self.show(round(price + ticks / 100, 4), is_print=is_print)
 
     def show(self, price: float, *, is_print: bool) -> None:
         if self.scenario.now_ts_ns + SECOND_NS > LAST_TRADING_TS_NS:

@@ -75,7 +75,8 @@ _CROSSINGS = {
     "nanoseconds": "seconds that a strategy states become whole nanoseconds here",
     "Levels": "prices of the tape are compared with levels, as floats",
     "_float": "a level becomes the float that a print at it would be",
-    "Pipeline._watch": "a print at a level becomes a decimal here",
+    "Pipeline._watch": "a print is compared with levels, as floats",
+    "Pipeline._learn": "a print at a level, or a close, becomes a decimal here",
     "Ledger.mark": "a close is market data; `exact` turns it into money where a position is valued",
 }
 

@@ -73,6 +73,13 @@ class Bracket:
         """Return the pairs that still have something to sell; none where nothing is held (an entry taken back)."""
         return [pair for pair in self.pairs if pair.left] if self.held > 0 else []
 
+    def void_pairs(self) -> None:
+        """Give up what pairs still had to sell: nothing is held any more."""
+        for pair in self.pairs:
+            pair.deadline_ts_ns = None
+            if pair.left:
+                pair.void()
+
     def pair(self, number: int) -> Pair:
         """Return a pair by its number."""
         return self.pairs[number - 1]

@@ -75,8 +75,7 @@ class Leaver:
         """Close a bracket that holds nothing, and clear away its exits."""
         # An execution that is taken back may open the bracket again: what was waited for then is over.
         bracket.leave_at_ts_ns = None
-        for pair in bracket.pairs:
-            pair.deadline_ts_ns = None
+        bracket.void_pairs()
         if not bracket.is_final:
             self._mover.move(bracket, BracketTrigger.POSITION_CLOSED, draft)
         self.leave_over(bracket.open_exits(), draft)

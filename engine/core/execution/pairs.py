@@ -125,7 +125,8 @@ class Pair:
         remainder = max((order.remaining for order in self.open_orders), default=ZERO)
         left = self.left
         if not left:
-            return remainder if when_done or self.is_void else ZERO
+            # Only a link keeps a leg from selling what another has sold.
+            return remainder if when_done or self.is_void or self.link is None else ZERO
         return remainder if self.link is None else min(remainder, left)
 
     def void(self) -> None:

@@ -280,6 +280,7 @@ class ExecutionStage:
             # The position is gone while the entry could still fill: what is left of it is not wanted any more.
             self._leaver.cancel_entry(bracket, draft)
             self._leaver.leave_over(bracket.open_exits(), draft)
+            bracket.void_pairs()
             # The entry's cancel has a deadline of its own.
             bracket.deadline_ts_ns = None
             return []
@@ -311,8 +312,7 @@ class ExecutionStage:
             return [halt, *self.want_exit(bracket, "signal", draft)]
         # What the exits were to sell was never bought.
         self._leaver.cancel(bracket.open_exits(), draft)
-        for pair in bracket.pairs:
-            pair.void()
+        bracket.void_pairs()
         bracket.deadline_ts_ns = None
         if not bracket.entry_is_open:
             self._leaver.close(bracket, draft)

@@ -354,7 +354,7 @@ class Pipeline:
         if self.ledger.equity is not self._watched_equity:
             self._watch_equity(draft)
         if self._watched and is_regular:
-            self._learn(bar.instrument_id, exact(bar.close), draft)
+            self._learn(bar.instrument_id, bar.close, draft)
         for binding, on_bar, context in market.on_bars if is_regular else market.extended_on_bars:
             signals = on_bar(bar, context)
             if signals:
@@ -362,15 +362,13 @@ class Pipeline:
 
     def _watch(self, instrument_id: InstrumentId, price: float, draft: Draft) -> None:
         levels = self._watched.get(instrument_id)
-        if levels is None or levels.below < price < levels.above:
-            return
-        if 0 < price < _NEVER:
-            # A print may carry the noise of somebody's float arithmetic; no order price is finer than the column.
-            self._learn(instrument_id, exact(round(price, PRICE_DECIMALS)), draft)
+        if levels is not None and not levels.below < price < levels.above and 0 < price < _NEVER:
+            self._learn(instrument_id, price, draft)
 
-    def _learn(self, instrument_id: InstrumentId, price: Decimal, draft: Draft) -> None:
-        self.desk.fulfil(self.execution.on_price(instrument_id, price, draft), draft)
-        self.desk.guard.count_messages(draft)
+    def _learn(self, instrument_id: InstrumentId, price: float, draft: Draft) -> None:
+        # A print may carry the noise of somebody's float arithmetic; no order price is finer than the column.
+        known = exact(round(price, PRICE_DECIMALS))
+        self.desk.fulfil(self.execution.on_price(instrument_id, known, draft), draft)
         self._set_next_deadline()
 
     def _new_session(self, market: Market, bar: Bar, draft: Draft) -> None:
