@@ -68,7 +68,8 @@ def _run(history: History) -> Numbers:
         "strategy": run.strategy,
         "rule": run.rule,
         "parameters": run.parameters,
-        "settings": run.settings,
+        # The risk file's text is told by its hash.
+        "settings": {name: value for name, value in run.settings.items() if name != "risk_file"},
         "symbols": [each.symbol for each in history.bars],
         "exit_style": run.exit_style,
         "data_fingerprint": run.data_fingerprint,

@@ -132,6 +132,18 @@ def test_a_name_cannot_leave_its_place(history: History, numbers: Numbers) -> No
     assert json.loads(Page(found).blocks["numbers"])["run"]["account"] == evil
 
 
+def test_settings_are_told_without_the_text_of_the_risk_file(history: History, numbers: Numbers, text: str) -> None:
+    """The run keeps the whole file; a report names it by its hash."""
+    kept = history.run.settings
+    assert "max_notional_fraction" in kept["risk_file"]
+    assert numbers["run"]["settings"] == {name: value for name, value in kept.items() if name != "risk_file"}
+    assert numbers["run"]["settings"]["fees"] == "robinhood"
+    assert json.loads(Page(text).blocks["numbers"])["run"]["settings"] == numbers["run"]["settings"]
+    assert "fees = robinhood" in text
+    assert numbers["run"]["risk_hash"] in text
+    assert not any(word in text for word in ("risk_file", "max_notional_fraction"))
+
+
 def test_the_same_run_makes_the_same_page(history_of: Reader, kept_run: Path, text: str) -> None:
     again = history_of(kept_run)
     numbers = report_numbers(again)
