@@ -5,19 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import reduce
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from engine.core.errors import BadInput
 
 if TYPE_CHECKING:
     from engine.app.settings import RiskFile
 
+#: The key by which YAML takes the keys of another mapping.
+_MERGE: Final = "<<"
 #: Two keys of the file and what is wrong with them, in words.
 _Found = tuple[str, str, str]
 
 
 def lines_of(content: bytes, path: Path) -> dict[str, int]:
-    """Return the line of each dotted key of a YAML file; raises BadInput for a key that is there twice."""
+    """Return the line of each dotted key of a YAML file; raises BadInput for a key that is there twice.
+
+    What a merge key (`<<`) brings in has the line where it stands, unless the mapping has a key of that name itself.
+    """
     import yaml
 
     lines: dict[str, int] = {}
@@ -33,10 +38,24 @@ def lines_of(content: bytes, path: Path) -> dict[str, int]:
 
 # `Any`: the nodes of pyyaml.
 def _keys(node: Any, prefix: str = "") -> Iterator[tuple[str, int]]:  # noqa: ANN401
-    for name, value in node.value if node is not None and node.id == "mapping" else ():
+    pairs = node.value if node is not None and node.id == "mapping" else ()
+    own = {name.value for name, _ in pairs}
+    for name, value in pairs:
         key = f"{prefix}{name.value}"
         yield key, name.start_mark.line + 1
-        yield from _keys(value, f"{key}.")
+        if name.value == _MERGE:
+            yield from _merged(value, prefix, own)
+        else:
+            yield from _keys(value, f"{key}.")
+
+
+# Of several merged mappings the first one that has a key counts, as the loader has it.
+def _merged(value: Any, prefix: str, own: set[str]) -> Iterator[tuple[str, int]]:  # noqa: ANN401
+    seen = set(own)
+    for mapping in value.value if value.id == "sequence" else [value]:
+        found = [(key, line) for key, line in _keys(mapping) if key.partition(".")[0] not in seen]
+        seen |= {key.partition(".")[0] for key, _ in found}
+        yield from ((f"{prefix}{key}", line) for key, line in found)
 
 
 def refuse_contradictions(settings: RiskFile, content: bytes, path: Path) -> None:
@@ -45,8 +64,8 @@ def refuse_contradictions(settings: RiskFile, content: bytes, path: Path) -> Non
     for one, other, sentence in _contradictions(settings):
         # The other one is the default where only one of both stands in the file.
         line = lines.get(one) or lines.get(other)
-        place = f"The risk file {path}" + (f", line {line}" if line else "")
-        raise BadInput(f"{place}, contradicts itself: {sentence}.")
+        place = f"The risk file {path}" + (f", line {line}," if line else "")
+        raise BadInput(f"{place} contradicts itself: {sentence}.")
 
 
 def _contradictions(settings: RiskFile) -> Iterator[_Found]:
@@ -62,6 +81,7 @@ def _contradictions(settings: RiskFile) -> Iterator[_Found]:
         yield from keys.above("messages.reserve", window, "nothing would be left to entries", or_equal=True)
     yield from _collared(settings)
     yield from _symbols(settings)
+    yield from _groups(settings)
 
 
 class _Keys:
@@ -100,12 +120,22 @@ def _symbols(settings: RiskFile) -> Iterator[_Found]:
     if both:
         sentence = f"instruments.allowed and instruments.blocked both hold {both[0]}: remove it from one"
         yield "instruments.blocked", "instruments.allowed", sentence
-    gross = settings.exposure.max_gross_fraction
+
+
+def _groups(settings: RiskFile) -> Iterator[_Found]:
+    allowed, gross = settings.instruments.allowed, settings.exposure.max_gross_fraction
+    entry = settings.sizing.max_notional_fraction
     for name, group in settings.exposure.groups.items():
         key = f"exposure.groups.{name}"
         if group.max_fraction > gross:
             sentence = f"{key}.max_fraction {group.max_fraction} is above exposure.max_gross_fraction {gross}: lower it"
             yield f"{key}.max_fraction", "exposure.max_gross_fraction", sentence
+        if group.max_fraction < entry:
+            sentence = (
+                f"{key}.max_fraction {group.max_fraction} is below sizing.max_notional_fraction {entry}, so no full "
+                "entry into the group could pass: raise the first or lower the second"
+            )
+            yield f"{key}.max_fraction", "sizing.max_notional_fraction", sentence
         unknown = sorted(group.symbols - allowed) if allowed else []
         if unknown:
             sentence = f"{key} holds {unknown[0]}, which instruments.allowed does not: remove it there or allow it"

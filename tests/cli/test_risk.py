@@ -120,7 +120,29 @@ def test_what_if_refuses_a_symbol_or_an_account_that_is_not_there(ratchet: Run, 
         ("instruments:\n  allowed: [SPY]\n  blocked: [SPY]\n", ("line 3", "SPY", "remove it from one")),
         (
             "exposure:\n  groups:\n    a: {symbols: [X], max_fraction: 1}\n  max_gross_fraction: 0.5\n",
-            ("groups.a", "0.5"),
+            ("line 3", "groups.a", "0.5"),
+        ),
+        (
+            "exposure:\n  groups:\n    a: {symbols: [X], max_fraction: 0.05}\n",
+            ("line 3", "groups.a.max_fraction 0.05 is below sizing.max_notional_fraction 0.1"),
+        ),
+        (
+            (
+                "exposure:\n  groups:\n    a: &a\n      symbols: [X]\n      max_fraction: 0.2\n    b:\n      <<: *a\n"
+                "      symbols: [Y]\nsizing:\n  max_notional_fraction: 0.25\n"
+            ),
+            ("line 5", "groups.a.max_fraction 0.2"),
+        ),
+        (
+            (
+                "exposure:\n  groups:\n    a: &a\n      symbols: [X]\n      max_fraction: 0.2\n    b:\n      <<: [*a]\n"
+                "      max_fraction: 0.05\n"
+            ),
+            ("line 8", "groups.b.max_fraction 0.05"),
+        ),
+        (
+            "sizing:\n  <<: {max_notional_fraction: 0.3}\n  risk_fraction: 0.005\n",
+            ("mine.yaml, line 2, contradicts itself: sizing.max_notional_fraction 0.3",),
         ),
         (
             "instruments: {allowed: [SPY]}\nexposure:\n  groups:\n    a: {symbols: [X], max_fraction: 0.3}\n",
