@@ -182,8 +182,8 @@ def states() -> Iterator[str]:
     scopes = {"account": ACCOUNT, "one": (one, None), "SPY": (None, spy), "one/SPY": (one, spy)}
     triggers = {trigger.value[0]: trigger for trigger in TradingTrigger}
     script = (
-        "one:p:a one:p:b one:h:c one:h:c one:h:d one:p:e SPY:p:f one:r:g one:h:c one/SPY:h:h one/SPY:r:i one/SPY:r:j "
-        "one:r:k account:p:l SPY:h:m account:r:n SPY:r:o SPY:h:m"
+        "one:p:a one:p:b one:h:c one:h:c one:h:d one:p:e SPY:p:f one:r:g one:h:c one:h:d one/SPY:h:h one/SPY:r:i "
+        "one/SPY:r:j one:r:k account:p:l SPY:h:m account:r:n SPY:r:o SPY:h:m"
     )
     for number, line in enumerate(script.split()):
         name, letter, reason = line.split(":")
