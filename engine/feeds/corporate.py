@@ -3,13 +3,14 @@
 | Column | Means |
 | --- | --- |
 | `date` | the ex date: the action is there before the trading of that date, as 2020-08-31 |
-| `symbol` | of which instrument of the data |
+| `symbol` | of which instrument of the data, by any of its symbols |
 | `kind` | `split`, `dividend` or `symbol` |
 | `new`, `old` | of a split: for each `old` shares there are `new` ones |
 | `cash_in_lieu` | of a split: paid for a new share of which a part is left; empty: the last close, scaled |
 | `per_share`, `pay_date` | of a dividend: dollars for each share, and the date on which they arrive |
 | `new_symbol` | of a symbol: the other one |
 
+From the date of a new symbol on the data may have the one or the other: rows of both are one instrument.
 The prices of the data have to be as they were traded, not adjusted for what the file says.
 """
 
@@ -26,6 +27,8 @@ from typing import Final
 from engine.core.errors import BadInput
 from engine.core.messages import CorporateAction, DividendDeclared, MarketEvent, ShareSplit, SymbolRenamed
 from engine.core.values import DAY_NS, SECOND_NS, Instrument, InstrumentId, Session, Sessions
+from engine.feeds.files import utc_text
+from engine.feeds.replay import ReplayFeed
 from engine.ports import Feed
 
 _COLUMNS: Final = (*("date", "symbol", "kind", "new", "old", "cash_in_lieu", "per_share", "pay_date", "new_symbol"),)
@@ -40,11 +43,11 @@ class ActionsFeed:
     """
 
     def __init__(self, feed: Feed, path: Path) -> None:
+        text = _text(path)
+        feed, self._actions = _actions(path, text, feed)
         self._feed = feed
         self.instruments: tuple[Instrument, ...] = feed.instruments
         self.sessions: Mapping[InstrumentId, Sessions] = feed.sessions
-        text = _text(path)
-        self._actions = _actions(path, text, self)
         #: Rows that will be replayed, without the actions.
         self.rows = int(getattr(feed, "rows", 0))
         #: Sessions of a built-in market.
@@ -82,18 +85,75 @@ def _text(path: Path) -> str:
         raise BadInput(f"The corporate actions {path} cannot be read ({error}): name a CSV file.") from error
 
 
-def _actions(path: Path, text: str, feed: ActionsFeed) -> Sequence[CorporateAction]:
+def _actions(path: Path, text: str, feed: Feed) -> tuple[Feed, Sequence[CorporateAction]]:
     reader = csv.DictReader(text.splitlines())
     unknown = [name for name in reader.fieldnames or () if name not in _COLUMNS]
     missing = [name for name in _COLUMNS[:3] if name not in (reader.fieldnames or ())]
     if unknown or missing:
         what = f"has the column {unknown[0]}" if unknown else f"has no column {missing[0]}"
         raise BadInput(f"The corporate actions {path.name}: the file {what}, so name its columns as in {_HEADING}.")
-    rows = [_Row(path, number, fields, feed) for number, fields in enumerate(reader, start=1)]
+    records = [_texts(fields) for fields in reader]
+    names = _first_names(records)
+    joined = _joined(feed, _rows(path, records, feed, names))
+    # Several of one moment are told apart, in the order of the file.
+    return joined, [row.action(place) for place, row in enumerate(_rows(path, records, joined, names))]
+
+
+def _texts(fields: Mapping[str, str | None]) -> Mapping[str, str]:
+    return {name: (value or "").strip() for name, value in fields.items() if name}
+
+
+def _rows(path: Path, records: Sequence[Mapping[str, str]], feed: Feed, names: Mapping[str, str]) -> list[_Row]:
+    rows = [_Row(path, number, fields, feed, names=names) for number, fields in enumerate(records, start=1)]
     rows.sort(key=lambda row: row.day)
     _refuse_repeated(rows)
-    # Several of one moment are told apart, in the order of the file.
-    return [row.action(place) for place, row in enumerate(rows)]
+    _refuse_taken(rows, names)
+    return rows
+
+
+def _first_names(records: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    # The symbol that an instrument had at first, by each that it got.
+    names: dict[str, str] = {}
+    for fields in sorted(records, key=lambda fields: fields["date"]):
+        new = fields.get("new_symbol", "")
+        first = names.get(fields["symbol"], fields["symbol"])
+        if fields["kind"] == "symbol" and new and new != first:
+            names.setdefault(new, first)
+    return names
+
+
+def _refuse_taken(rows: Sequence[_Row], names: Mapping[str, str]) -> None:
+    for row in rows:
+        if row.kind == "symbol" and names.get(row.new_symbol, row.first_symbol) != row.first_symbol:
+            raise BadInput(
+                f"{row.where} the new symbol {row.new_symbol} of {row.symbol}, which {names[row.new_symbol]} has by "
+                "another row: leave one of them out."
+            )
+
+
+def _joined(feed: Feed, rows: Sequence[_Row]) -> Feed:
+    present = {each.symbol: each for each in feed.instruments}
+    names: dict[str, str] = {}
+    for row in rows:
+        new, first = row.new_symbol, row.first_symbol
+        if row.kind != "symbol" or new not in present or new in names or new == first:
+            continue
+        if not isinstance(feed, ReplayFeed) or present[new].calendar != present[first].calendar:
+            raise BadInput(
+                f"{row.where} the new symbol {new}, which another instrument of the data has: name a free one."
+            )
+        starts, _ = feed.span_of(new)
+        before = [first, *(name for name, owner in names.items() if owner == first)]
+        ends = max(feed.span_of(name)[1] for name in before)
+        if starts < row.ts_ns or starts <= ends:
+            early = f"the data have {new} from {utc_text(starts)} on"
+            late = "" if starts < row.ts_ns else f" and {row.symbol} until {utc_text(ends)}"
+            raise BadInput(
+                f"{row.where} the new symbol {new} of {row.symbol} from {row.day}, and {early}{late}, so that they are "
+                "no one instrument: leave out the rows of one of them, or correct the date."
+            )
+        names[new] = first
+    return feed.joined(names) if names and isinstance(feed, ReplayFeed) else feed
 
 
 def _refuse_repeated(rows: Sequence[_Row]) -> None:
@@ -112,14 +172,18 @@ _HEADING: Final = ",".join(_COLUMNS)
 
 
 class _Row:
-    def __init__(self, path: Path, number: int, fields: Mapping[str, str | None], feed: ActionsFeed) -> None:
+    def __init__(
+        self, path: Path, number: int, fields: Mapping[str, str], feed: Feed, *, names: Mapping[str, str]
+    ) -> None:
         self.where = f"The corporate actions {path.name} have in row {number}"
-        self._fields = {name: (value or "").strip() for name, value in fields.items() if name}
+        self._fields = fields
         self._source = f"{path.name} row {number}"
         self.number = number
         self.kind = self._fields["kind"]
         self.symbol = symbol = self._fields["symbol"]
-        instrument = next((each for each in feed.instruments if each.symbol == symbol), None)
+        self.new_symbol = self._fields.get("new_symbol", "")
+        self.first_symbol = names.get(symbol, symbol)
+        instrument = next((each for each in feed.instruments if each.symbol == self.first_symbol), None)
         if instrument is None:
             known = ", ".join(each.symbol for each in feed.instruments)
             raise BadInput(f"{self.where} the symbol {symbol!r}, which the data do not have: they have {known}.")
@@ -149,13 +213,13 @@ class _Row:
                     source=self._source,
                 )
             case "symbol":
-                if not self._fields.get("new_symbol"):
+                if not self.new_symbol:
                     raise BadInput(f"{self.where} a new symbol without its name: fill the column new_symbol.")
                 return SymbolRenamed(
                     venue_ts_ns=ts_ns,
                     received_ts_ns=ts_ns,
                     instrument_id=self._instrument_id,
-                    symbol=self._fields["new_symbol"],
+                    symbol=self.new_symbol,
                     source=self._source,
                 )
             case other:

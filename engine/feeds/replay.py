@@ -31,18 +31,28 @@ class ReplayFeed:
     the last, the feed reports the time at which a minute becomes final, so that bars close without more data.
     """
 
-    def __init__(self, tables: Sequence[MarketTable], *, calendar: str | None = None) -> None:
+    def __init__(
+        self,
+        tables: Sequence[MarketTable],
+        *,
+        calendar: str | None = None,
+        names: Mapping[str, str] | None = None,
+    ) -> None:
         self._tables = tuple(tables)
+        self._calendar = calendar
+        first_names = names or {}
         kinds = {table.kind for table in self._tables}
         if len(kinds) != len(self._tables) or (MarketKind.BARS in kinds and len(kinds) > 1) or not kinds:
             raise Bug("A replay takes one table, or one of ticks and one of quotes.")
-        symbols = dict.fromkeys(symbol for table in self._tables for symbol in table.symbols)
+        written = dict.fromkeys(symbol for table in self._tables for symbol in table.symbols)
+        symbols = dict.fromkeys(first_names.get(symbol, symbol) for symbol in written)
         #: Ids from 1 in the order of first appearance (the ticks' file first).
         self.instruments: tuple[Instrument, ...] = tuple(
             instrument_from_symbol(symbol, number, calendar=calendar) for number, symbol in enumerate(symbols, start=1)
         )
         self.sessions: Mapping[InstrumentId, Sessions] = sessions_of(self.instruments)
-        self._ids = {instrument.symbol: instrument.instrument_id for instrument in self.instruments}
+        ids = {instrument.symbol: instrument.instrument_id for instrument in self.instruments}
+        self._ids = {symbol: ids[first_names.get(symbol, symbol)] for symbol in written}
         self._check_years()
         #: Rows that will be replayed.
         self.rows = sum(map(len, self._tables))
@@ -91,6 +101,20 @@ class ReplayFeed:
         if self.kinds == {MarketKind.BARS}:
             return streams[0]
         return with_times(streams[0] if len(streams) == 1 else merged(*streams))
+
+    def joined(self, names: Mapping[str, str]) -> ReplayFeed:
+        """Return the same replay, where the rows of a later symbol are those of its instrument's first one.
+
+        `names` has the first symbol by the later one; both have to be in the data.
+        """
+        return ReplayFeed(self._tables, calendar=self._calendar, names=names)
+
+    def span_of(self, symbol: str) -> tuple[int, int]:
+        """Return the moments of the earliest and the latest row of a symbol of the data, ns UTC."""
+        rows = [
+            table.ts_ns[table.codes == table.symbols.index(symbol)] for table in self._tables if symbol in table.symbols
+        ]
+        return min(int(each.min()) for each in rows), max(int(each.max()) for each in rows)
 
     def _check_years(self) -> None:
         # Asked before the first event: nothing has been written then.

@@ -17,7 +17,15 @@ from engine.calendars import load_sessions
 from engine.cli.main import guarded
 from engine.core.errors import BadInput
 from engine.core.execution.bracket_table import ExitStyle
-from engine.core.messages import DividendDeclared, Event, ShareSplit, Step, SymbolRenamed
+from engine.core.messages import (
+    BarClosed,
+    DividendDeclared,
+    Event,
+    ShareSplit,
+    Step,
+    SymbolRenamed,
+    TimeAdvanced,
+)
 from engine.core.values import MINUTE_NS
 from engine.feeds.corporate import ActionsFeed
 from engine.feeds.files import utc_text
@@ -80,6 +88,14 @@ def bars(tmp_path: Path) -> Path:
     return path
 
 
+def renamed(bars: Path) -> Path:
+    """Let the bars have the new symbol from the date of its action on, as a tape does."""
+    lines = [line.replace("ABC,2024-06-06", "ABCD,2024-06-06") for line in bars.read_text().splitlines()]
+    assert sum(line.startswith("ABCD,") for line in lines) == 20
+    bars.write_text("\n".join(lines) + "\n")
+    return bars
+
+
 def spec_of(bars: Path, tmp_path: Path, text: str = ACTIONS, **changes: Any) -> RunSpec:
     actions = tmp_path / "actions.csv"
     actions.write_text(text)
@@ -98,11 +114,13 @@ def reading(database: Path) -> sqlite.Connection:
     return open_reader(database)
 
 
+@pytest.mark.parametrize("has_both_symbols", [False, True])
 @pytest.mark.parametrize("exit_style", ExitStyle)
 def test_a_position_lives_through_a_split_and_the_books_balance(
-    bars: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exit_style: ExitStyle
+    bars: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, exit_style: ExitStyle, has_both_symbols: bool
 ) -> None:
     monkeypatch.syspath_prepend(str(tmp_path))
+    bars = renamed(bars) if has_both_symbols else bars
     database = tmp_path / "x.sqlite"
     proof = BooksProof()
     seen: list[type] = []
@@ -119,6 +137,7 @@ def test_a_position_lives_through_a_split_and_the_books_balance(
     ]
     report = check_database(database)
     assert report.findings == ()
+    assert guarded(["db", "replay", "--db", str(database)]) == 0
     connection = reading(database)
     try:
         trades = connection.execute("SELECT symbol, side, quantity, price FROM trades ORDER BY id").fetchall()
@@ -209,6 +228,59 @@ def test_an_action_that_is_stated_twice_is_refused_with_both_rows(
         ActionsFeed(ReplayFeed.bars(bars), actions)
 
 
+@pytest.mark.parametrize("kind", ["bars", "ticks_and_quotes"])
+def test_rows_of_both_symbols_are_one_instrument(bars: Path, tmp_path: Path, kind: str) -> None:
+    actions = tmp_path / "actions.csv"
+    # The last row names the instrument by the symbol that it got.
+    actions.write_text(ACTIONS + "2024-06-07,ABCD,split,2,1,,,,\n2024-06-07,ABCD,symbol,,,,,,ABCE\n")
+    feed = ReplayFeed.bars(renamed(bars))
+    if kind == "ticks_and_quotes":
+        ticks, quotes = tmp_path / "ticks.csv", tmp_path / "quotes.csv"
+        ticks.write_text("symbol,ts,price,size\nABC,2024-06-05T19:00:00Z,10,1\nABCD,2024-06-06T14:00:00Z,10,1\n")
+        # No quote of the old symbol: the first symbol is the ticks' one all the same.
+        quotes.write_text("symbol,ts,bid,ask,bid_size,ask_size\nABCD,2024-06-06T13:59:00Z,9,11,1,1\n")
+        feed = ReplayFeed.ticks_and_quotes(ticks, quotes)
+    assert [each.symbol for each in feed.instruments] == ["ABC", "ABCD"]
+    joined = ActionsFeed(feed, actions)
+    assert [(each.symbol, each.instrument_id) for each in joined.instruments] == [("ABC", 1)]
+    apart, together = list(feed.events()), list(joined.events())
+    told = [event for event in together if not isinstance(event, DividendDeclared | ShareSplit | SymbolRenamed)]
+    assert [event.received_ts_ns for event in told] == [event.received_ts_ns for event in apart]
+    assert {
+        event.bar.instrument_id if isinstance(event, BarClosed) else event.instrument_id
+        for event in together
+        if not isinstance(event, TimeAdvanced)
+    } == {1}
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ("2024-06-07,ABC,symbol,,,,,,ABCD", "from 2024-06-07, and the data have ABCD from 2024-06-06T13:30:00Z on"),
+        ("2024-06-06,ABCD,symbol,,,,,,ABC", "and the data have ABC from 2024-06-03T13:30:00Z on"),
+        ("2024-06-06,ABC,symbol,,,,,,XYZ", "and the data have XYZ from 2024-06-06T13:30:00Z on and ABC until"),
+    ],
+)
+def test_symbols_that_are_no_one_instrument_are_refused(bars: Path, tmp_path: Path, row: str, says: str) -> None:
+    if "XYZ" in row:
+        text = bars.read_text()
+        bars.write_text(text + "".join(f"XYZ{line[3:]}\n" for line in text.splitlines() if "2024-06-06" in line))
+    else:
+        renamed(bars)
+    actions = tmp_path / "actions.csv"
+    actions.write_text(HEADING + row + "\n")
+    with pytest.raises(BadInput, match=f"row 1 the new symbol .*{says}"):
+        ActionsFeed(ReplayFeed.bars(bars), actions)
+
+
+def test_a_symbol_that_two_instruments_get_is_refused(bars: Path, tmp_path: Path) -> None:
+    bars.write_text(bars.read_text() + "XYZ,2024-06-06T19:59:00Z,1,1,1,1,1\n")
+    actions = tmp_path / "actions.csv"
+    actions.write_text(HEADING + "2024-06-06,ABC,symbol,,,,,,NEW\n2024-06-07,XYZ,symbol,,,,,,NEW\n")
+    with pytest.raises(BadInput, match="row 2 the new symbol NEW of XYZ, which ABC has by another row"):
+        ActionsFeed(ReplayFeed.bars(bars), actions)
+
+
 def test_a_file_without_its_columns_is_refused(bars: Path, tmp_path: Path) -> None:
     actions = tmp_path / "actions.csv"
     actions.write_text("date,kind\n")
@@ -268,13 +340,13 @@ def trade(spec: RunSpec, database: Path, kill_after: int | None = None) -> None:
         account.finish(is_complete=True)
 
 
-@pytest.mark.parametrize("every", [1, 5])
+@pytest.mark.parametrize(("every", "has_both_symbols"), [(1, False), (5, False), (1, True)])
 def test_killed_around_a_split_it_is_split_once(
-    bars: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every: int
+    bars: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, every: int, has_both_symbols: bool
 ) -> None:
     """I-18: after a kill at any step the split, the dividend and the venue's part of both are there once."""
     monkeypatch.syspath_prepend(str(tmp_path))
-    spec = spec_of(bars, tmp_path)
+    spec = spec_of(renamed(bars) if has_both_symbols else bars, tmp_path)
     whole, killed = tmp_path / "whole.sqlite", tmp_path / "killed.sqlite"
     trade(spec, whole)
     for _ in range(200):
