@@ -15,6 +15,7 @@ from engine.core.execution import legs
 from engine.core.execution.adjusting import Adjuster
 from engine.core.execution.bracket_table import BracketState, BracketTrigger, ExitStyle
 from engine.core.execution.brackets import Bracket
+from engine.core.execution.fitting import fit, take_back_entry, take_back_exit
 from engine.core.execution.keeping import PairKeeper
 from engine.core.execution.leaving import Leaver
 from engine.core.execution.moving import BracketMover
@@ -208,24 +209,26 @@ class ExecutionStage:
         """Let a report move its order; return the execution that the ledger has to book, if it brings a new one."""
         return self._orders.apply(report, order, draft)
 
-    def react(self, order: WorkingOrder, execution: Execution | None, draft: Draft) -> list[Wish]:
-        """Let an order's news move its bracket and return what is wanted next.
+    def react(self, order: WorkingOrder, execution: Execution | None, draft: Draft, *, position: Decimal) -> list[Wish]:
+        """Let an order's news move its bracket and return what is wanted next; `position` is what the books hold.
 
         Not for a repeated report, which brings neither an execution nor another state: it is no news.
         """
         bracket = self._brackets[order.bracket_id]
         if execution is not None:
-            bracket.reference_price = execution.price
             self._open[bracket.bracket_id] = bracket
-        wishes = self._news(bracket, order, execution, draft)
+        if execution is not None and execution.is_bust:
+            wishes = self._busted_execution(bracket, order, execution, draft, position=position)
+        else:
+            wishes = self._news(bracket, order, execution, draft)
         if bracket.is_settled:
             self._open.pop(bracket.bracket_id, None)
         self._refresh_watch(bracket)
         return wishes
 
     def _news(self, bracket: Bracket, order: WorkingOrder, execution: Execution | None, draft: Draft) -> list[Wish]:
-        if execution is not None and execution.is_bust:
-            return self._busted_execution(bracket, order, execution, draft)
+        if execution is not None:
+            bracket.reference_price = execution.price
         wishes = self._usual_news(bracket, order, execution, draft)
         if execution is None or order.filled <= order.quantity:
             return wishes
@@ -296,27 +299,40 @@ class ExecutionStage:
         return self._leaver.leave(bracket, draft)
 
     def _busted_execution(
-        self, bracket: Bracket, order: WorkingOrder, execution: Execution, draft: Draft
+        self, bracket: Bracket, order: WorkingOrder, execution: Execution, draft: Draft, *, position: Decimal
     ) -> list[Wish]:
         halt = HaltWanted(
             instrument_id=order.instrument_id,
             reason=f"the venue took execution {execution.execution_id} back: compare positions with the venue",
         )
         if order.leg is Leg.ENTRY:
-            bracket.entered -= execution.quantity
+            take_back_entry(bracket, execution.quantity)
             self._leaver.cancel_entry(bracket, draft)
         else:
-            bracket.exited -= execution.quantity
+            take_back_exit(bracket, execution.quantity)
             self._mover.move(bracket, BracketTrigger.POSITION_REOPENED, draft)
+        wishes = [halt, *self._fit(bracket, position, draft)]
         if bracket.held > 0:
-            return [halt, *self.want_exit(bracket, "signal", draft)]
+            return [*wishes, *self.want_exit(bracket, "signal", draft)]
         # What the exits were to sell was never bought.
         self._leaver.cancel(bracket.open_exits(), draft)
         bracket.void_pairs()
         bracket.deadline_ts_ns = None
         if not bracket.entry_is_open:
             self._leaver.close(bracket, draft)
-        return [halt]
+        return wishes
+
+    def _fit(self, bracket: Bracket, position: Decimal, draft: Draft) -> list[Wish]:
+        # What a bust takes may have been sold already, of shares that another bracket holds.
+        others = self.open_brackets(bracket.strategy_id, bracket.instrument_id)[::-1]
+        lots = self._instruments[bracket.instrument_id].quantity(position)
+        wishes: list[Wish] = []
+        for shrunk in fit([bracket, *(other for other in others if other is not bracket)], lots):
+            if shrunk is not bracket:
+                self.cancel_entry(shrunk, draft)
+                wishes += self._renew(shrunk, draft)
+                self._refresh_watch(shrunk)
+        return wishes
 
     # --- what strategies and operators want ----------------------------------------------------------------
 
@@ -353,17 +369,22 @@ class ExecutionStage:
             if bracket.held <= 0:
                 continue
             scale.rescale(bracket)
-            if bracket.held <= 0:
-                # Less than a share is left of it, and that is paid out.
-                self._leaver.cancel(bracket.open_exits(), draft)
-                self._leaver.close(bracket, draft)
-                continue
-            for pair in bracket.living_pairs:
-                if not bracket.wanted_exit:
-                    wishes += self._keeper.replace_orders(bracket, pair, draft)
-            # Every other exit that works was made for old shares too: what is still wanted of it follows its end.
-            self._leaver.cancel(bracket.open_exits(), draft)
+            wishes += self._renew(bracket, draft)
         self._set_levels(event.instrument_id)
+        return wishes
+
+    def _renew(self, bracket: Bracket, draft: Draft) -> list[Wish]:
+        wishes: list[Wish] = []
+        if bracket.held <= 0:
+            # Less than a share is left of it, and that is paid out; or a bust has taken it all.
+            self._leaver.cancel(bracket.open_exits(), draft)
+            self._leaver.close(bracket, draft)
+            return wishes
+        for pair in bracket.living_pairs:
+            if not bracket.wanted_exit:
+                wishes += self._keeper.replace_orders(bracket, pair, draft)
+        # Every other exit that works was made for other shares too: what is still wanted of it follows its end.
+        self._leaver.cancel(bracket.open_exits(), draft)
         return wishes
 
     # --- prices and pauses ---------------------------------------------------------------------------------

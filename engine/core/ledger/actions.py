@@ -61,6 +61,7 @@ def split(ledger: Ledger, event: ShareSplit, draft: Draft) -> None:
     if price is not None:
         scaled = _WIDE.divide(_WIDE.multiply(price, Decimal(old)), Decimal(new))
         price = scaled.quantize(_PRICE_UNIT, ROUND_HALF_EVEN, _WIDE)
+    ledger.split_past(event.instrument_id, (new, old), draft.ts_ns)
     for key, _ in ledger.holdings_of(event.instrument_id):
         ledger.adjust(
             key,

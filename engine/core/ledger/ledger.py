@@ -280,6 +280,12 @@ class Ledger:
         """Return who holds (or owes) an instrument now."""
         return [(key, holding) for key, holding in self._held.items() if key[1] == instrument_id]
 
+    def split_past(self, instrument_id: InstrumentId, ratio: tuple[int, int], ts_ns: int) -> None:
+        """Remember a split where nothing is held now: a bust of what was before it gives new shares."""
+        for key, holding in self._holdings.items():
+            if key[1] == instrument_id and key not in self._held:
+                holding.add(Entry(origin=Origin(), ts_ns=ts_ns, quantity=ZERO, value=None, ratio=ratio))
+
     def instrument(self, instrument_id: InstrumentId) -> Instrument:
         """Return an instrument as it is called now."""
         return self._instruments[instrument_id]

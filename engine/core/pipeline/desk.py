@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 
 from engine.core.execution.brackets import Bracket
@@ -26,6 +27,7 @@ from engine.core.pipeline.guard import Guard
 from engine.core.pipeline.settings import Market, PipelineSettings, StrategyBinding
 from engine.core.risk.states import Scope, TradingTrigger
 from engine.core.values import (
+    Instrument,
     InstrumentId,
     Leg,
     StrategyId,
@@ -159,8 +161,19 @@ class Desk:
             other.entry_is_open for other in self._execution.open_brackets(strategy_id, instrument_id)
         )
 
-    def book(self, order: WorkingOrder, execution: Execution, fees: Fees, draft: Draft) -> None:
-        """Book an execution; what was sold beyond what was held halts the instrument."""
+    def react(self, order: WorkingOrder, execution: Execution | None, draft: Draft) -> None:
+        """Let an order's news, already booked, move its bracket, and do what that takes."""
+        position = self._ledger.position(order.strategy_id, order.instrument_id)
+        self.fulfil(self._execution.react(order, execution, draft, position=position), draft)
+        self.refresh_context(self._execution.bracket(order.bracket_id))
+
+    def book(self, order: WorkingOrder, execution: Execution, fees: Fees, draft: Draft) -> Execution:
+        """Book an execution and return it in shares of today; what was sold beyond what was held halts the instrument.
+
+        A split between an execution and its bust makes others of its shares: the books, which repeat all that was,
+        know how many lots the bust gives or takes.
+        """
+        before = self._net(order)
         booking = Booking(
             order_id=order.order_id,
             bracket_id=order.bracket_id,
@@ -181,6 +194,15 @@ class Desk:
         if booked.oversold > 0:
             reason = f"{booked.oversold} was sold that was not held: it stands in the suspense, close it by hand"
             self.halt((None, order.instrument_id), reason, draft)
+        after = self._net(order)
+        if not execution.is_bust or abs(after - before) == execution.quantity:
+            return execution
+        instrument = self._markets[order.instrument_id].instrument
+        return replace(execution, quantity=abs(_lots(instrument, after) - _lots(instrument, before)))
+
+    def _net(self, order: WorkingOrder) -> Decimal:
+        key = (order.strategy_id, order.instrument_id)
+        return self._ledger.position(*key) - self._ledger.oversold(*key)
 
     def take_status(self, event: InstrumentStatus, draft: Draft) -> None:
         """Remember what the exchange says of an instrument; while it halts, waits of execution pause."""
@@ -206,6 +228,11 @@ class Desk:
     def cancel_entries(self, scope: Scope, draft: Draft) -> None:
         """Ask for the cancel of every working entry of a scope; exits stay."""
         self.guard.cancel_entries(scope, draft)
+
+
+def _lots(instrument: Instrument, quantity: Decimal) -> Decimal:
+    whole = instrument.quantity(abs(quantity))
+    return whole if quantity > 0 else -whole
 
 
 def scope_of(strategy_id: str | None, instrument_id: InstrumentId | None) -> Scope:

@@ -427,10 +427,10 @@ class Pipeline:
         state_before = order.state
         execution = self.execution.apply(report, order, draft)
         if execution is not None:
-            self.desk.book(order, execution, report.fees if isinstance(report, OrderFilled) else (), draft)
+            fees = report.fees if isinstance(report, OrderFilled) else ()
+            execution = self.desk.book(order, execution, fees, draft)
         if execution is not None or order.state is not state_before:
-            self.desk.fulfil(self.execution.react(order, execution, draft), draft)
-        self.desk.refresh_context(self.execution.bracket(order.bracket_id))
+            self.desk.react(order, execution, draft)
         self._observe(draft, since=since)
         if execution is not None and isinstance(report, OrderFilled):
             self._tell_strategies(report, order, draft)
