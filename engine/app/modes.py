@@ -47,6 +47,8 @@ _ONLY_ACCOUNT: Final = AccountId(1)
 #: Under which the namespaces of backtests are derived; a constant of the product.
 _BACKTESTS: Final = UUID("8c5e7a52-52f5-4f0e-9a54-0b8f0d4f9f3a")
 _PAPER: Final = UUID("d0f0b6a1-6f0e-4f7d-8c55-3c9f6b6f2a17")
+#: Settings that a run keeps only where they are not the usual ones.
+TAPE_SETTINGS: Final = ("trade_filter", "listing_exchanges", "keeps_prints")
 #: A venue that does not link is simulated as Robinhood, which sends a market buy as a limit 5 % above the market.
 _NO_LINK_COLLAR: Final = Decimal("0.05")
 
@@ -70,6 +72,8 @@ class RunSpec:
     #: Which prints make bars, by the name of a trade filter; and the listing exchange by symbol, for its auctions.
     trade_filter: str = "none"
     listing_exchanges: Mapping[str, str] = field(default_factory=dict)
+    #: Whether finished minutes are revised without a filter that asks for it; a feed that corrects prints asks too.
+    keeps_prints: bool = False
 
     def __post_init__(self) -> None:
         """Refuse an unknown fee schedule and an absurd slippage before anything is written."""
@@ -86,7 +90,12 @@ class RunSpec:
                 for each in self.feed.instruments
                 if each.symbol in self.listing_exchanges
             },
+            keeps_prints=self._keeps_prints,
         )
+
+    @property
+    def _keeps_prints(self) -> bool:
+        return self.keeps_prints or bool(getattr(self.feed, "has_corrections", False))
 
     def match_rules(self) -> MatchRules:
         """Return the rules by which simulated orders fill."""
@@ -119,10 +128,10 @@ class RunSpec:
     @property
     def _tape_settings(self) -> dict[str, object]:
         # Left out where every print counts: what was run before there were filters stays the same run.
-        if self.trade_filter == "none":
-            return {}
-        listings = ",".join(f"{symbol}={code}" for symbol, code in sorted(self.listing_exchanges.items()))
-        return {"trade_filter": self.trade_filter, "listing_exchanges": listings}
+        settings: dict[str, object] = {"keeps_prints": True} if self._keeps_prints else {}
+        if self.trade_filter != "none":
+            settings |= {"trade_filter": self.trade_filter, "listing_exchanges": _listing_text(self.listing_exchanges)}
+        return settings
 
     @property
     def record(self) -> dict[str, object]:
@@ -140,6 +149,16 @@ class RunSpec:
             sorted(self.settings.items()),
         ]
         return "|".join(map(str, parts))
+
+
+def _listing_text(listing_exchanges: Mapping[str, str]) -> str:
+    return ",".join(f"{symbol}={code}" for symbol, code in sorted(listing_exchanges.items()))
+
+
+def listing_exchanges_of(text: str) -> dict[str, str]:
+    """Return the listing exchange by symbol of the text that the settings of a run keep."""
+    named = (each.partition("=") for each in text.split(",") if each)
+    return {symbol: code for symbol, _, code in named}
 
 
 def make_pipeline(spec: RunSpec, namespace: UUID) -> Pipeline:

@@ -13,7 +13,7 @@ from typing import Any, get_type_hints
 import msgspec
 
 from engine.app.loop import quiet_garbage_collector
-from engine.app.modes import RunSpec, make_pipeline
+from engine.app.modes import RunSpec, listing_exchanges_of, make_pipeline
 from engine.app.resuming import law_of
 from engine.app.settings import RiskSettings, load_risk, parse_risk
 from engine.app.strategy_loader import load_strategy
@@ -78,11 +78,12 @@ def stored_spec(connection: sqlite.Connection, account: AccountRow, *, risk: Pat
 def _typed(settings: Mapping[str, Any]) -> dict[str, Any]:
     # The settings of a run are texts and flags named like the fields that they came from.
     kinds = get_type_hints(RunSpec)
-    return {
+    typed = {
         each.name: msgspec.convert(settings[each.name], kinds[each.name], strict=False)
         for each in fields(RunSpec)
-        if each.name in settings
+        if each.name in settings and each.name != "listing_exchanges"
     }
+    return typed | {"listing_exchanges": listing_exchanges_of(settings.get("listing_exchanges", ""))}
 
 
 def _instruments(connection: sqlite.Connection, account: AccountRow) -> tuple[Instrument, ...]:

@@ -11,7 +11,7 @@ from typing import Final, Self
 from uuid import uuid4
 
 from engine.app.loop import EngineLoop, Observer
-from engine.app.modes import RunSpec, make_pipeline, make_venue, opening, paper_namespace, register
+from engine.app.modes import TAPE_SETTINGS, RunSpec, make_pipeline, make_venue, opening, paper_namespace, register
 from engine.app.recovery import restore
 from engine.app.resuming import require_same_law
 from engine.core.errors import BadInput
@@ -157,8 +157,9 @@ class TradingAccount:
             **spec.settings,
         }
         known = dict(zip(wanted, (*row[:3], json.loads(row[3])), strict=False)) | json.loads(row[4])
-        for name, now in wanted.items():
-            if known.get(name) != now:
+        # A setting of the tape is kept only where it is not the usual one, so that either side may lack it.
+        for name in dict.fromkeys((*wanted, *TAPE_SETTINGS)):
+            if known.get(name) != wanted.get(name):
                 what = name.replace("_", " ")
                 raise BadInput(
                     f"The database {self.database} holds a run with other {what}: go on with the same, or name another "

@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from engine.cli.options import CalendarOption, JsonOption, ListingsOption, SymbolsOption, listing_exchanges
+from engine.cli.options import (
+    CalendarOption,
+    FilterName,
+    FilterOption,
+    JsonOption,
+    ListingsOption,
+    SymbolsOption,
+    listing_exchanges,
+)
 
 if TYPE_CHECKING:
     from engine.feeds.bar_diff import Comparison
     from engine.feeds.files import MarketKind
 
 app = typer.Typer(no_args_is_help=True, help="Make minute bars, and compare them.")
-
-
-class FilterName(StrEnum):
-    """Name which prints make a bar."""
-
-    NONE = "none"
-    SIP = "sip"
-    LEAN = "lean"
 
 
 class SessionName(StrEnum):
@@ -46,10 +46,7 @@ def build(
         typer.Option("--quotes", help="Quotes: symbol, ts, bid, ask, sizes; or one side a row: side, price, size."),
     ] = None,
     source_bars: Annotated[Path | None, typer.Option("--bars", help="Finer bars, for example of seconds.")] = None,
-    filter_name: Annotated[
-        FilterName,
-        typer.Option("--filter", help="Which prints make a bar: all, by SIP sale conditions, or by LEAN's mask."),
-    ] = FilterName.NONE,
+    filter_name: FilterOption = FilterName.NONE,
     listing_exchange: ListingsOption = None,
     session: Annotated[
         SessionName, typer.Option("--session", help="Keep the minutes of this part of the day only.")

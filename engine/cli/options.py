@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,6 +26,14 @@ def _distinct(symbols: list[str] | None) -> list[str] | None:
     if double is not None:
         raise BadInput(f"The symbol {double} is named twice: name it once.")
     return symbols
+
+
+class FilterName(StrEnum):
+    """Name which prints make a bar."""
+
+    NONE = "none"
+    SIP = "sip"
+    LEAN = "lean"
 
 
 DatabaseOption = Annotated[
@@ -65,6 +74,10 @@ ExitsOption = Annotated[
         help="both_legs (stop and target rest, linked) or rest_stop (the stop rests, the target is watched here). "
         "Default: the venue's, both_legs on paper.",
     ),
+]
+FilterOption = Annotated[
+    FilterName,
+    typer.Option("--filter", help="Which prints make a bar: all, by SIP sale conditions, or by LEAN's mask."),
 ]
 ListingsOption = Annotated[
     str | None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,7 +12,10 @@ from engine.cli.options import (
     ActionsOption,
     CalendarOption,
     ExitsOption,
+    FilterName,
+    FilterOption,
     LatencyOption,
+    ListingsOption,
     NewDatabaseOption,
     ParametersOption,
     RiskOption,
@@ -22,6 +25,7 @@ from engine.cli.options import (
     database_path,
     exit_style,
     latency_ns,
+    listing_exchanges,
     pairs,
     refuse_overwriting,
 )
@@ -44,6 +48,9 @@ SpeedOption = Annotated[
         "--speed", metavar="NUMBER", help="Market seconds per second; 0: as fast as possible. Default: 600, files 0."
     ),
 ]
+SeedOption = Annotated[
+    str | None, typer.Option("--seed", metavar="NUMBER", help="Seed of the built-in market. Default: 9.")
+]
 
 
 class Market(StrEnum):
@@ -59,6 +66,8 @@ def run(
     bars: Annotated[Path | None, typer.Option("--bars", help="Replay minute bars.")] = None,
     ticks: Annotated[Path | None, typer.Option("--ticks", help="Replay tape prints (with --quotes: both).")] = None,
     quotes: Annotated[Path | None, typer.Option("--quotes", help="Replay quotes.")] = None,
+    filter_name: FilterOption = FilterName.NONE,
+    listing_exchange: ListingsOption = None,
     symbols: SymbolsOption = None,
     calendar: CalendarOption = None,
     corporate_actions: ActionsOption = None,
@@ -79,9 +88,7 @@ def run(
     market: Annotated[
         Market | None, typer.Option("--market", help="What the built-in market sends. Default: bars.")
     ] = None,
-    seed: Annotated[
-        str | None, typer.Option("--seed", metavar="NUMBER", help="Seed of the built-in market. Default: 9.")
-    ] = None,
+    seed: SeedOption = None,
     log_file: Annotated[Path | None, typer.Option("--log-file", help="Append JSON log lines to this file.")] = None,
     log: Annotated[bool, typer.Option("--log", help="Log to standard error instead of the live view.")] = False,
 ) -> None:
@@ -97,13 +104,14 @@ def run(
 
     files = {"--bars": bars, "--ticks": ticks, "--quotes": quotes}
     is_built_in = not any(files.values())
+    listings = _listings(files, filter_name, listing_exchange)
     _refuse_for_files(files, {"--seed": seed, "--market": market, "--forever": forever or None})
     inputs = {**files, "--risk": risk or Path("risk.yaml"), "--db": database_path(database)}
     refuse_overwriting(log_file, "--log-file", inputs)
     feed, prints_from = (
         _built_in(symbols, calendar, market=market or Market.BARS, seed=count(seed or _DEFAULT_SEED, "--seed"))
         if is_built_in
-        else _replay(bars=bars, ticks=ticks, quotes=quotes, symbols=symbols, calendar=calendar)
+        else _replay(files, symbols=symbols, calendar=calendar, filter_name=filter_name, listings=listings)
     )
     spec = RunSpec(
         strategy=load_strategy(strategy, pairs(parameters)),
@@ -115,6 +123,8 @@ def run(
         prints_from=prints_from,
         latency_ns=latency_ns(latency_ms),
         exit_style=exit_style(exits),
+        trade_filter=filter_name.value,
+        listing_exchanges=listings,
     )
     _trade(
         spec,
@@ -136,6 +146,16 @@ def _refuse_for_files(files: dict[str, Path | None], options: dict[str, object])
         raise BadInput(f"The option {said} is for the built-in market, but {file} names a file: leave one of them out.")
 
 
+def _listings(files: dict[str, Path | None], filter_name: FilterName, listing_exchange: str | None) -> dict[str, str]:
+    from engine.core.errors import BadInput
+
+    said = f"--filter {filter_name}" if filter_name is not FilterName.NONE else None
+    said = said or (None if listing_exchange is None else f"--listing-exchange {listing_exchange}")
+    if said is not None and files["--ticks"] is None and files["--quotes"] is None:
+        raise BadInput(f"The option {said} is for a tape: name one by --ticks or --quotes, or leave the option out.")
+    return listing_exchanges(listing_exchange)
+
+
 def _built_in(
     symbols: list[str] | None, calendar: str | None, *, market: Market, seed: int
 ) -> tuple[Feed, PrintSource]:
@@ -150,27 +170,34 @@ def _built_in(
 
 
 def _replay(
+    files: dict[str, Path | None],
     *,
-    bars: Path | None,
-    ticks: Path | None,
-    quotes: Path | None,
     symbols: list[str] | None,
     calendar: str | None,
+    filter_name: FilterName,
+    listings: dict[str, str],
 ) -> tuple[Feed, PrintSource]:
     from engine.core.bars import PrintSource
     from engine.core.errors import BadInput
+    from engine.feeds.bar_files import check_listings
     from engine.feeds.replay import ReplayFeed
 
+    bars, ticks, quotes = files["--bars"], files["--ticks"], files["--quotes"]
     if bars is not None and (ticks is not None or quotes is not None):
         raise BadInput("Both bars and ticks or quotes were named, but bars are replayed alone: name one kind.")
     if bars is not None:
         return ReplayFeed.bars(bars, symbols=symbols, calendar=calendar), PrintSource.TICKS
+    # As `ratchet bars build` reads them.
+    options: Any = {"symbols": symbols, "calendar": calendar, "drops_suspicious": filter_name is not FilterName.NONE}
     if ticks is not None and quotes is not None:
-        return ReplayFeed.ticks_and_quotes(ticks, quotes, symbols=symbols, calendar=calendar), PrintSource.TICKS
-    if ticks is not None:
-        return ReplayFeed.ticks(ticks, symbols=symbols, calendar=calendar), PrintSource.TICKS
-    assert quotes is not None
-    return ReplayFeed.quotes(quotes, symbols=symbols, calendar=calendar), PrintSource.QUOTES
+        feed = ReplayFeed.ticks_and_quotes(ticks, quotes, **options)
+    elif ticks is not None:
+        feed = ReplayFeed.ticks(ticks, **options)
+    else:
+        assert quotes is not None
+        feed = ReplayFeed.quotes(quotes, **options)
+    check_listings(listings, [each.symbol for each in feed.instruments])
+    return feed, PrintSource.QUOTES if ticks is None else PrintSource.TICKS
 
 
 def _speed(wanted: str | None, *, is_built_in: bool) -> float | None:

@@ -69,7 +69,7 @@ def build_bars(
     if kind is MarketKind.BARS and rules.filter != "none":
         raise BadInput(f"The filter {rules.filter} is for ticks and quotes, not for finer bars: leave --filter out.")
     market = read_market(source, kind, symbols=symbols, whole_minutes=False, drops_suspicious=rules.filter != "none")
-    _check_listings(market, rules)
+    check_listings(rules.listing_exchanges, market.symbols)
     built, notes = [], []
     for code, symbol in enumerate(market.symbols):
         tape = TapeRules(filter=used, listing_exchanges={ONLY: (rules.listing_exchanges or {}).get(symbol, "")})
@@ -98,11 +98,12 @@ def _check_target(source: Path, target: Path) -> None:
         raise BadInput(f"The output file {target} is the input itself: name another file.")
 
 
-def _check_listings(market: MarketTable, rules: BarRules) -> None:
-    for symbol in rules.listing_exchanges or ():
-        if symbol not in market.symbols:
+def check_listings(listing_exchanges: Mapping[str, str] | None, symbols: Sequence[str]) -> None:
+    """Raise BadInput for the listing exchange of a symbol that the data do not hold."""
+    for symbol in listing_exchanges or ():
+        if symbol not in symbols:
             raise BadInput(
-                f"The listing exchange of {symbol} was named, but the file holds {', '.join(market.symbols[:10])}: "
+                f"The listing exchange of {symbol} was named, but the file holds {', '.join(symbols[:10])}: "
                 "correct --listing-exchange."
             )
 

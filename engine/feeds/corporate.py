@@ -50,6 +50,8 @@ class ActionsFeed:
         self.sessions: Mapping[InstrumentId, Sessions] = feed.sessions
         #: Rows that will be replayed, without the actions.
         self.rows = int(getattr(feed, "rows", 0))
+        #: Whether the other feed corrects or cancels prints.
+        self.has_corrections: bool = getattr(feed, "has_corrections", False)
         #: Sessions of a built-in market.
         self.schedule: tuple[Session, ...] = getattr(feed, "schedule", ())
         self.fingerprint: str = sha256(f"{feed.fingerprint}|{text}".encode()).hexdigest()

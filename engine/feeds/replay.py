@@ -54,6 +54,8 @@ class ReplayFeed:
         ids = {instrument.symbol: instrument.instrument_id for instrument in self.instruments}
         self._ids = {symbol: ids[first_names.get(symbol, symbol)] for symbol in written}
         self._check_years()
+        #: Whether the ticks correct or cancel prints, which revises finished minutes.
+        self.has_corrections: bool = any(_corrects(table) is not None for table in self._tables)
         #: Rows that will be replayed.
         self.rows = sum(map(len, self._tables))
         self.kinds: frozenset[MarketKind] = frozenset(kinds)
@@ -67,14 +69,33 @@ class ReplayFeed:
         return cls([read_market(path, MarketKind.BARS, symbols=symbols)], calendar=calendar)
 
     @classmethod
-    def ticks(cls, path: Path | str, *, symbols: Sequence[str] | None = None, calendar: str | None = None) -> Self:
-        """Replay a file of tape prints. Raises BadInput for a fault in the file."""
-        return cls([read_market(path, MarketKind.TICKS, symbols=symbols)], calendar=calendar)
+    def ticks(
+        cls,
+        path: Path | str,
+        *,
+        symbols: Sequence[str] | None = None,
+        calendar: str | None = None,
+        drops_suspicious: bool = False,
+    ) -> Self:
+        """Replay a file of tape prints; without the rows that it marks suspicious where a filter asks for that.
+
+        Raises BadInput for a fault in the file.
+        """
+        table = read_market(path, MarketKind.TICKS, symbols=symbols, drops_suspicious=drops_suspicious)
+        return cls([table], calendar=calendar)
 
     @classmethod
-    def quotes(cls, path: Path | str, *, symbols: Sequence[str] | None = None, calendar: str | None = None) -> Self:
-        """Replay a file of quotes. Raises BadInput for a fault in the file."""
-        return cls([read_market(path, MarketKind.QUOTES, symbols=symbols)], calendar=calendar)
+    def quotes(
+        cls,
+        path: Path | str,
+        *,
+        symbols: Sequence[str] | None = None,
+        calendar: str | None = None,
+        drops_suspicious: bool = False,
+    ) -> Self:
+        """Replay a file of quotes, `drops_suspicious` as for ticks. Raises BadInput for a fault in the file."""
+        table = read_market(path, MarketKind.QUOTES, symbols=symbols, drops_suspicious=drops_suspicious)
+        return cls([table], calendar=calendar)
 
     @classmethod
     def ticks_and_quotes(
@@ -84,11 +105,15 @@ class ReplayFeed:
         *,
         symbols: Sequence[str] | None = None,
         calendar: str | None = None,
+        drops_suspicious: bool = False,
     ) -> Self:
-        """Replay a file of ticks merged with one of quotes. Raises BadInput for a fault in either."""
+        """Replay a file of ticks merged with one of quotes, `drops_suspicious` as for ticks.
+
+        Raises BadInput for a fault in either.
+        """
         tables = [
-            read_market(ticks, MarketKind.TICKS, symbols=symbols),
-            read_market(quotes, MarketKind.QUOTES, symbols=symbols),
+            read_market(ticks, MarketKind.TICKS, symbols=symbols, drops_suspicious=drops_suspicious),
+            read_market(quotes, MarketKind.QUOTES, symbols=symbols, drops_suspicious=drops_suspicious),
         ]
         return cls(tables, calendar=calendar)
 
@@ -193,10 +218,15 @@ def tick_events(
 ) -> Iterator[Tick | TickCorrected | TickCanceled]:
     """Yield the prints of a table as events, and their corrections and cancels; `ids` belong to its symbols."""
     prints = _prints(table, ids, start_after_ts_ns)
-    corrects = table.extras.get("corrects")
-    if corrects is None or corrects.null_count == len(corrects):
+    corrects = _corrects(table)
+    if corrects is None:
         return prints
     return changes_of(prints, corrects[_first_after(table, start_after_ts_ns) :].to_pylist())
+
+
+def _corrects(table: MarketTable) -> Any:
+    corrects = table.extras.get("corrects")
+    return None if corrects is None or corrects.null_count == len(corrects) else corrects
 
 
 def _prints(table: MarketTable, ids: Sequence[InstrumentId], start_after_ts_ns: int | None) -> Iterator[Tick]:

@@ -13,6 +13,7 @@ import pytest
 
 from engine.app.modes import RunSpec
 from engine.app.settings import load_risk
+from engine.app.stored_runs import replay_database
 from engine.app.strategy_loader import load_strategy
 from engine.app.trading import TradingAccount
 from engine.calendars import load_sessions
@@ -144,9 +145,45 @@ def test_gaps_and_duplicates_recover(tmp_path: Path, steps: int) -> None:
     assert check_database(cut).is_sound
 
 
+def corrected_tape() -> ReplayFeed:
+    """Return half an hour of numbered prints, of which some are corrected or canceled two minutes later."""
+    start = SESSION.open_ts_ns
+    count = 180
+    corrects = [place - 12 if place % 20 == 19 else None for place in range(count)]
+    table = ordered_table(
+        kind=MarketKind.TICKS,
+        symbols=("ALFA",),
+        codes=np.zeros(count, dtype=np.int64),
+        ts_ns=start + np.arange(count) * 10 * SECOND_NS,
+        columns={
+            "price": np.array([100 + place % 7 * 0.01 for place in range(count)]),
+            "size": np.array([0.0 if place % 40 == 39 else 100.0 for place in range(count)]),
+        },
+        extras={
+            "sequence": pa.array([None if corrects[place] else place + 1 for place in range(count)]),
+            "corrects": pa.array(corrects),
+        },
+    )
+    return ReplayFeed([table])
+
+
+def test_corrections_of_a_tape_revise_without_a_filter(tmp_path: Path) -> None:
+    spec = spec_of(corrected_tape())
+    assert spec.settings["keeps_prints"] is True
+    database = tmp_path / "r.sqlite"
+    trade(spec, database)
+    assert rows(database, "SELECT count(*) > 3 FROM bars WHERE revision > 0") == [(1,)]
+    assert check_database(database).is_sound
+    assert replay_database(database).is_same
+    # A later process goes on: the feed of the same file asks for the same.
+    trade(spec, database)
+    assert replay_database(database).is_same
+
+
 def test_a_run_names_its_filter() -> None:
     feed = tape(numbered=False)
     assert "trade_filter" not in spec_of(feed).settings
+    assert "keeps_prints" not in spec_of(feed).settings
     named = spec_of(feed, trade_filter="lean", listing_exchanges={"ALFA": "N"}).settings
     assert (named["trade_filter"], named["listing_exchanges"]) == ("lean", "ALFA=N")
     with pytest.raises(BadInput, match="'tape' is unknown"):
