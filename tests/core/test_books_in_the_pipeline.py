@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from engine.core.errors import BadInput
 from engine.core.execution.bracket_table import ExitStyle
 from engine.core.messages import (
+    EMPTY_STEP,
     AdjustmentKind,
+    Bar,
+    DecisionMade,
+    Flatten,
     LotClosed,
     OrderFilled,
     PositionChanged,
     PositionCorrected,
+    QuoteConsulted,
     ShareSplit,
+    Signal,
     Step,
     SuspenseBooked,
     SuspenseKind,
@@ -23,16 +31,32 @@ from engine.core.messages import (
     SymbolRenamed,
     TradingStateChanged,
 )
+from engine.core.pipeline import Pipeline, PipelineSettings, StrategyBinding
+from engine.core.signals import Context
 from engine.core.values import (
+    DAY_NS,
+    MINUTE_NS,
+    SECOND_NS,
+    AccountId,
     ClientOrderId,
     ExecutionId,
     InstrumentId,
     Leg,
     Side,
     StrategyId,
+    instrument_from_symbol,
 )
 from engine.testing.books import prove_books
-from engine.testing.scenario import SPY, STRATEGY, Scenario, enter, leave
+from engine.testing.scenario import (
+    OPEN_TS_NS,
+    SPY,
+    STRATEGY,
+    TWO_SESSIONS,
+    Scenario,
+    ScriptedStrategy,
+    enter,
+    leave,
+)
 
 
 def two_for_one(scenario: Scenario, new: int = 2, old: int = 1) -> Step:
@@ -135,6 +159,72 @@ def test_a_split_ends_an_entry_that_works() -> None:
     scenario.bar(0)
     two_for_one(scenario)
     assert scenario.canceled() == [scenario.submitted()[0].client_order_id]
+
+
+class EntersByTimer(ScriptedStrategy):
+    """Want to enter at one minute, whether a bar has come or not."""
+
+    wants_timer = True
+    at_ts_ns = OPEN_TS_NS + DAY_NS + MINUTE_NS
+
+    def on_timer(self, ts_ns: int, context: Context) -> Sequence[Signal]:
+        del context
+        return (enter(),) if ts_ns == self.at_ts_ns else ()
+
+
+def timed(strategy: ScriptedStrategy) -> Pipeline:
+    binding = StrategyBinding(strategy_id=STRATEGY, instrument_id=SPY, strategy=strategy)
+    return Pipeline(
+        PipelineSettings(
+            account_id=AccountId(1),
+            namespace=UUID(int=1),
+            instruments={SPY: instrument_from_symbol("SPY", 1)},
+            sessions={SPY: TWO_SESSIONS},
+            strategies=[binding],
+        )
+    )
+
+
+@pytest.mark.parametrize(("new", "old", "quantity"), [(1, 10, 10), (4, 1, 333)])
+def test_an_entry_between_a_split_and_the_next_bar_is_sized_by_the_new_price(new: int, old: int, quantity: int) -> None:
+    """For 10,000: 10 shares of 1,000, not 100 of what was 100. Of 25 it could be 400; the stop may lose 500 / 1.50."""
+    scenario = Scenario({})
+    scenario.pipeline = timed(EntersByTimer({}))
+    scenario.give(scenario.events[0])
+    scenario.bar(389)
+    scenario.quote(100.0)
+    scenario.now_ts_ns = OPEN_TS_NS + DAY_NS - SECOND_NS
+    two_for_one(scenario, new, old)
+    scenario.wait(61)
+    (decision,) = scenario.made(DecisionMade)
+    (entry,) = scenario.submitted()
+    assert decision.approved
+    assert entry.quantity == quantity
+    again = timed(EntersByTimer({}))
+    again.step(scenario.events[0])
+    kept = list(zip(scenario.events[1:], scenario.outcomes[1:], strict=True))[1:]
+    for event, step in kept:
+        if step is not EMPTY_STEP:
+            bars = [fact for fact in step.facts if isinstance(fact, Bar)]
+            quotes = [fact for fact in step.facts if isinstance(fact, QuoteConsulted)]
+            assert again.restore(event, bars, quotes=quotes) == step
+
+
+def flatten(scenario: Scenario) -> Step:
+    now = scenario.now_ts_ns
+    return scenario.give(Flatten(venue_ts_ns=now, received_ts_ns=now, reason="enough", requested_by="me"))
+
+
+def test_a_flatten_between_a_split_and_the_next_bar_refers_to_the_new_price() -> None:
+    scenario = Scenario({0: enter()}, exit_style=ExitStyle.REST_STOP)
+    scenario.bar(0)
+    (entry,) = scenario.submitted()
+    scenario.fill(entry, "100.00")
+    two_for_one(scenario)
+    flatten(scenario)
+    confirm(scenario)
+    assert scenario.pipeline.execution.bracket(1).reference_price == 50
+    assert scenario.submitted()[-1].quantity == 2 * entry.quantity
 
 
 def test_a_fill_of_an_unknown_order_is_suspended_and_halts() -> None:

@@ -46,6 +46,7 @@ class Bookkeeper:
                 raise BadInput(f"The strategy {event.strategy_id!r} does not trade the instrument; these do: {known}.")
         if isinstance(event, ShareSplit):
             split(self._ledger, event, draft)
+            self._markets[event.instrument_id].split(event.new_shares, event.old_shares)
             self._desk.fulfil(self._execution.split(event, draft), draft)
         elif isinstance(event, SymbolRenamed):
             self._rename(event, draft)

@@ -16,7 +16,7 @@ from engine.core.pipeline.entries import EntryRules
 from engine.core.risk.limits import Limits
 from engine.core.risk.sources import SIMULATED, VenueSources
 from engine.core.signals import Context, Strategy
-from engine.core.values import AccountId, AccountTerms, Instrument, InstrumentId, Sessions, StrategyId
+from engine.core.values import PRICE_DECIMALS, AccountId, AccountTerms, Instrument, InstrumentId, Sessions, StrategyId
 
 #: Which law decides: raised with every release in which the same inputs may come out otherwise than before. A journal
 #: is gone on with only under the version that began it.
@@ -107,3 +107,16 @@ class Market:
         self.instrument = replace(self.instrument, symbol=symbol)
         for context in self.contexts.values():
             context.instrument = self.instrument
+
+    def split(self, new_shares: int, old_shares: int) -> None:
+        """Put the last prices into new shares, so that nothing is sized by old ones; a quote of old shares is none."""
+        self.last_bar = _in_new_shares(self.last_bar, new_shares, old_shares)
+        self.previous_bar = _in_new_shares(self.previous_bar, new_shares, old_shares)
+        self.quote = None
+
+
+def _in_new_shares(bar: Bar | None, new_shares: int, old_shares: int) -> Bar | None:
+    if bar is None:
+        return None
+    # Only its close is looked at again: it is what entries are sized by, and what a jump is measured from.
+    return replace(bar, close=round(bar.close * old_shares / new_shares, PRICE_DECIMALS))
