@@ -73,8 +73,8 @@ class Warnings:
         # A negative quantity takes an earlier one back.
         self._counts["suspense"] += -1 if fact.quantity < 0 else 1
 
-    def _good_faith(self, _fact: GoodFaithViolated) -> None:
-        self._counts["good_faith"] += 1
+    def _good_faith(self, fact: GoodFaithViolated) -> None:
+        self._counts["good_faith"] += -1 if fact.quantity < 0 else 1
 
     # --- lines of a view without a screen ------------------------------------------------------------------
 
@@ -90,7 +90,7 @@ class Warnings:
                 what = f"{fact.symbol} {fact.quantity:f} at {fact.price:f}".strip()
                 return f"WARNING suspense: {fact.kind} {what}: {fact.reason}"
             case GoodFaithViolated():
-                return f"WARNING good faith: {fact.symbol} {fact.quantity:f} sold before the money for it had settled"
+                return _good_faith_words(fact)
             case PositionAdjusted():
                 return f"{fact.symbol} position adjusted by {fact.quantity:+f}: {fact.kind} ({fact.source})"
             case SymbolChanged():
@@ -110,3 +110,9 @@ class Warnings:
     def _status_words(self, fact: InstrumentStatusChanged) -> str:
         band = f" between {fact.lower_price} and {fact.upper_price}" if fact.lower_price is not None else ""
         return f"{self._symbol_of(fact.instrument_id)}{band}" + (f": {fact.reason}" if fact.reason else "")
+
+
+def _good_faith_words(fact: GoodFaithViolated) -> str:
+    if fact.quantity < 0:
+        return f"good faith: {fact.symbol} {-fact.quantity:f} not sold too early after all: a trade was taken back"
+    return f"WARNING good faith: {fact.symbol} {fact.quantity:f} sold before the money for it had settled"

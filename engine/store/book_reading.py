@@ -96,7 +96,8 @@ def read_books(connection: sqlite.Connection, account: AccountRow, at_ts_ns: int
         movements=reader.movements(),
         suspended=reader.number("SELECT count(*) FROM suspense WHERE account_id = ?1 AND ts_ns <= ?2"),
         good_faith_violations=reader.number(
-            "SELECT count(*) FROM good_faith_violations WHERE account_id = ?1 AND ts_ns <= ?2"
+            "SELECT coalesce(sum(CASE WHEN quantity_e8 < 0 THEN -1 ELSE 1 END), 0) FROM good_faith_violations "
+            "WHERE account_id = ?1 AND ts_ns <= ?2"
         ),
         balances=balances,
         debits=debits,

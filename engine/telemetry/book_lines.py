@@ -79,6 +79,8 @@ def _good_faith_violated(fact: GoodFaithViolated) -> BookLine:
         "quantity": fact.quantity,
         "paid": event_time(fact.paid_ts_ns),
     }
+    if fact.quantity < 0:
+        return logging.INFO, "good_faith_restored", details
     return logging.WARNING, "good_faith_violated", details
 
 

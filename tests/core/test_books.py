@@ -74,9 +74,11 @@ class Account:
             record(self.ledger, event, draft)
         self._prove(event, draft)
 
-    def trade(self, side: Side, quantity: int, price: str, *, is_bust: bool = False, execution: int = 0) -> None:
+    def trade(
+        self, side: Side, quantity: int, price: str, *, is_bust: bool = False, execution: int = 0, told_ns: int = 0
+    ) -> None:
         self.trades += not is_bust
-        draft = Draft(self.now_ts_ns)
+        draft = Draft(self.now_ts_ns + told_ns)
         self.ledger.book(
             Booking(
                 order_id=1,
@@ -209,6 +211,54 @@ def test_selling_what_unsettled_money_bought_is_a_violation_in_a_cash_account(ki
     account.trade(Side.SELL, 40, "102")
     assert account.ledger.good_faith_violations() == len(account.made(GoodFaithViolated)) == count
     assert account.ledger.good_faith_violations(account.now_ts_ns + 1) == 0
+
+
+def bought_with_unsettled_proceeds(*parts: int) -> Account:
+    account = Account(kind=AccountKind.CASH)
+    account.trade(Side.BUY, 100, "100")
+    account.trade(Side.SELL, 100, "100")
+    for part in parts:
+        account.trade(Side.BUY, part, "100")
+    return account
+
+
+def test_a_sale_that_is_taken_back_violates_nothing() -> None:
+    account = bought_with_unsettled_proceeds(100)
+    account.trade(Side.SELL, 100, "100")
+    assert account.ledger.good_faith_violations() == 1
+    account.trade(Side.SELL, 100, "100", is_bust=True, execution=4)
+    assert account.ledger.good_faith_violations() == 0
+    violated, taken_back = account.made(GoodFaithViolated)
+    assert (violated.quantity, taken_back.quantity) == (Decimal(100), Decimal(-100))
+    assert (
+        (taken_back.trade_id, taken_back.opening_trade_id) == (violated.trade_id, violated.opening_trade_id) == (4, 3)
+    )
+
+
+def test_a_sale_counts_once_when_a_bust_gives_it_another_lot() -> None:
+    account = bought_with_unsettled_proceeds(50, 50)
+    account.trade(Side.SELL, 30, "100")
+    account.trade(Side.BUY, 50, "100", is_bust=True, execution=3)
+    assert account.ledger.good_faith_violations() == 1
+    counted = [(fact.opening_trade_id, fact.quantity) for fact in account.made(GoodFaithViolated)]
+    assert counted == [(3, Decimal(30)), (3, Decimal(-30)), (4, Decimal(30))]
+
+
+def test_a_sale_that_was_paid_for_takes_nothing_back_when_it_is_busted() -> None:
+    account = Account(kind=AccountKind.CASH)
+    account.trade(Side.BUY, 10, "100")
+    account.trade(Side.SELL, 10, "100")
+    account.trade(Side.SELL, 10, "100", is_bust=True, execution=2)
+    assert account.made(GoodFaithViolated) == []
+
+
+def test_a_purchase_that_is_told_late_was_paid_when_it_was_made() -> None:
+    """Bought with settled money and sold a second later, both told after that: the venue's time decides."""
+    account = Account(kind=AccountKind.CASH)
+    account.trade(Side.BUY, 10, "100", told_ns=9 * SECOND_NS)
+    account.now_ts_ns += SECOND_NS
+    account.trade(Side.SELL, 10, "100", told_ns=9 * SECOND_NS)
+    assert account.ledger.good_faith_violations() == 0
 
 
 def test_a_lot_is_paid_when_the_proceeds_that_paid_it_have_settled() -> None:

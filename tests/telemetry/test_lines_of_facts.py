@@ -89,7 +89,9 @@ def test_what_the_books_cannot_place_is_a_warning() -> None:
         paid_ts_ns=ts_ns + SECOND_NS,
         ts_ns=ts_ns,
     )
-    first, second = _told(suspense, violated, level="warning")
+    taken_back = replace(violated, quantity=Decimal(-3))
+    first, second = _told(suspense, violated, taken_back, level="warning")
+    assert [line["event"] for line in _told(taken_back)] == ["good_faith_restored"]
     assert (first["level"], first["event"], first["kind"]) == ("warning", "suspense_booked", "unmatched")
     assert (first["execution_id"], first["quantity"], first["reason"]) == ("x-1", "3", "unknown order")
     assert not {"strategy_name", "instrument"} & set(first)

@@ -21,6 +21,7 @@ from engine.core.ledger.bookings import (
     trade_fact,
 )
 from engine.core.ledger.cash import CashBook
+from engine.core.ledger.good_faith import GoodFaith
 from engine.core.ledger.lots import Change, Entry, Holding, Lot, Origin
 from engine.core.ledger.settlement import settlement_ts_ns
 from engine.core.messages import (
@@ -32,7 +33,6 @@ from engine.core.messages import (
     Draft,
     EquityMarked,
     FeeCharged,
-    GoodFaithViolated,
     LotsChosen,
     OrderFilled,
     PositionAdjusted,
@@ -91,7 +91,7 @@ class Ledger:
         # Execution -> the settlement and the fees that a bust of it takes back.
         self._executions: dict[ExecutionId, tuple[int, tuple[tuple[str, Decimal], ...]]] = {}
         self._chosen: dict[Key, tuple[str, ...]] = {}
-        self._violations: list[int] = []
+        self._good_faith = GoodFaith()
         self._marked_equity: Decimal | None = None
         self._cash_changed = False
         #: Cash plus positions at the last close.
@@ -158,8 +158,8 @@ class Ledger:
         return holding.unpaid(quantity, ts_ns) if holding is not None else ZERO
 
     def good_faith_violations(self, since_ts_ns: int = 0) -> int:
-        """Return how many sales since a moment were of lots not yet paid; counted in cash accounts only."""
-        return sum(1 for ts_ns in self._violations if ts_ns >= since_ts_ns)
+        """Return how many lots not yet paid were sold since a moment; counted in cash accounts only."""
+        return self._good_faith.count(since_ts_ns)
 
     # --- executions ----------------------------------------------------------------------------------------
 
@@ -172,10 +172,7 @@ class Ledger:
         self._trades += 1
         settles_ts_ns, fees = self._terms_of(booking, instrument)
         self._move_cash(booking, settles_ts_ns, draft.ts_ns)
-        if booking.is_bust:
-            changes = holding.remove(booking.execution_id)
-        else:
-            changes = holding.add(self._entry(booking, key, draft.ts_ns))
+        changes = holding.remove(booking.execution_id) if booking.is_bust else holding.add(self._entry(booking, key))
         self._note_held(key, holding)
         self._closes.setdefault(booking.instrument_id, booking.price)
         self._revalue()
@@ -368,14 +365,14 @@ class Ledger:
         else:
             self._held.pop(key, None)
 
-    def _entry(self, booking: Booking, key: Key, ts_ns: int) -> Entry:
+    def _entry(self, booking: Booking, key: Key) -> Entry:
         is_buy = booking.side is Side.BUY
         return Entry(
             origin=Origin(trade_id=self._trades),
             ts_ns=booking.venue_ts_ns,
             quantity=booking.quantity if is_buy else -booking.quantity,
             value=notional(booking.price, booking.quantity),
-            paid_ts_ns=self.cash_book.paid_ts_ns(ts_ns) if is_buy else 0,
+            paid_ts_ns=self.cash_book.paid_ts_ns(booking.venue_ts_ns) if is_buy else 0,
             chosen=() if is_buy else self._chosen.get(key, ()),
             execution_id=booking.execution_id,
         )
@@ -404,24 +401,8 @@ class Ledger:
     def _close(self, changes: list[Change], key: Key, draft: Draft) -> None:
         instrument = self._instruments[key[1]]
         draft.facts += closed_facts(changes, strategy_id=key[0], instrument=instrument, ts_ns=draft.ts_ns)
-        if self.terms.kind is not AccountKind.CASH:
-            return
-        for entry, closure, is_reversal in changes:
-            if is_reversal or closure.paid_ts_ns <= entry.ts_ns or None in (entry.origin[0], closure.origin[0]):
-                continue
-            self._violations.append(entry.ts_ns)
-            draft.facts.append(
-                GoodFaithViolated(
-                    trade_id=entry.origin.trade_id or 0,
-                    opening_trade_id=closure.origin.trade_id or 0,
-                    strategy_id=key[0],
-                    instrument_id=key[1],
-                    symbol=instrument.symbol,
-                    quantity=closure.quantity,
-                    paid_ts_ns=closure.paid_ts_ns,
-                    ts_ns=draft.ts_ns,
-                )
-            )
+        if self.terms.kind is AccountKind.CASH:
+            self._good_faith.judge(changes, key[0], instrument, draft)
 
     def _suspend(self, fact: SuspenseBooked, key: Key, draft: Draft) -> None:
         draft.facts.append(fact)

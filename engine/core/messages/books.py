@@ -140,13 +140,14 @@ class SymbolChanged:
 @quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GoodFaithViolated:
-    """Say that a cash account sold what it had not yet paid for with settled money."""
+    """Say that a cash account sold what it had not yet paid for with settled money, or that this is no longer so."""
 
     trade_id: int
     opening_trade_id: int
     strategy_id: StrategyId
     instrument_id: InstrumentId
     symbol: str
+    #: Negative: an earlier violation is taken back, because the sale or the purchase was.
     quantity: Decimal
     #: When the money that paid for the lot settles, ns UTC.
     paid_ts_ns: int
