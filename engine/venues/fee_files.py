@@ -41,7 +41,7 @@ def read_fees(path: Path) -> DatedFees:
     if not rows:
         raise BadInput(f"The fee schedule {path} has no row: add one, or use --fees none.")
     digest = hashlib.sha256(text.encode()).hexdigest()[:32]
-    return DatedFees(f"{path.name}:{digest}", rows)
+    return DatedFees(f"{path.name}:{digest}", rows, file=path.name)
 
 
 def _records(path: Path, text: str) -> Iterator[Mapping[str, str]]:
@@ -77,6 +77,8 @@ def _row(path: Path, number: int, fields: Mapping[str, str]) -> FeeRow:
             f"{where} the side {said['side']!r} and the asset {said['asset']!r}: use buy or sell, equity or crypto, or "
             "leave them empty."
         )
+    if not any(said[name] for name in _AMOUNTS):
+        raise BadInput(f"{where} no amount: fill one of {', '.join(_AMOUNTS)}, with 0 for a time without a fee.")
     amounts = {name: _number(where, name, said[name]) or ZERO for name in _AMOUNTS}
     return FeeRow(
         number=number,

@@ -21,9 +21,20 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from engine.core.errors import BadInput
-from engine.core.values import SECOND_NS, ZERO, AssetClass, Instrument, Side, cents
+from engine.core.values import (
+    CASH_DECIMALS,
+    SECOND_NS,
+    ZERO,
+    AssetClass,
+    Instrument,
+    Side,
+    cents,
+    from_scaled,
+)
 
 _MILLION: Final = Decimal(1_000_000)
+#: The most that a column of money holds.
+_AMOUNT_MAX: Final = from_scaled(2**63 - 1, decimals=CASH_DECIMALS)
 
 #: Midnight of New York's standard time in UTC. In summer it is one in the morning there, when no regular session
 #: runs, so the exchange date of every execution here comes out right in both halves of the year.
@@ -111,19 +122,22 @@ class FeeRow:
 class DatedFees:
     """Charge by rows of dates: each kind of fee, side and asset class is a chain without a hole or an overlap.
 
-    Raises BadInput, with the number of the row, for a negative fee, a hole or an overlap.
+    Raises BadInput, with the number of the row, for a negative or a huge fee, a hole or an overlap.
     """
 
-    __slots__ = ("_chains", "name")
+    __slots__ = ("_chains", "_file", "name")
 
-    def __init__(self, name: str, rows: Sequence[FeeRow]) -> None:
+    def __init__(self, name: str, rows: Sequence[FeeRow], *, file: str = "") -> None:
         self.name = name
+        #: What a human calls it, where it is a file: the name has a hash too.
+        self._file = file
+        title = file or name
         groups: dict[tuple[str, Side | None, AssetClass | None], list[FeeRow]] = {}
         for row in rows:
-            _check_row(name, row)
+            _check_row(title, row)
             groups.setdefault((row.kind, row.side, row.asset_class), []).append(row)
         for chain in groups.values():
-            _check_chain(name, chain)
+            _check_chain(title, chain)
         #: Each chain with the moments at which its rows begin.
         self._chains = tuple((chain, tuple(_midnight_ns(row.start) for row in chain)) for chain in groups.values())
 
@@ -143,16 +157,18 @@ class DatedFees:
         return tuple((kind, amount) for kind, amount in charged.items() if amount)
 
     def _row(self, chain: Sequence[FeeRow], place: int, instrument: Instrument, ts_ns: int) -> FeeRow:
+        title = self._file or self.name
         if place < 0:
+            remedy = "add a row from that date" if self._file else "use --fees none or later data"
             raise BadInput(
-                f"The fee schedule {self.name} starts on {chain[0].start} and the trade of {instrument.symbol} "
-                f"at {ts_ns} ns UTC is earlier: use --fees none or later data."
+                f"The fee schedule {title} starts its fee {chain[0].kind} on {chain[0].start} and the trade of "
+                f"{instrument.symbol} at {_utc(ts_ns)} is earlier: {remedy}."
             )
         row = chain[place]
         if row.until and ts_ns >= _midnight_ns(row.until):
             raise BadInput(
-                f"The fee schedule {self.name} ends its fee {row.kind} on {row.until} and the trade of "
-                f"{instrument.symbol} at {ts_ns} ns UTC is later: add a row that goes on."
+                f"The fee schedule {title} ends its fee {row.kind} on {row.until} and the trade of "
+                f"{instrument.symbol} at {_utc(ts_ns)} is later: add a row that goes on."
             )
         return row
 
@@ -163,6 +179,9 @@ def _check_row(name: str, row: FeeRow) -> None:
         amount: Decimal | None = getattr(row, what)
         if amount is not None and (not amount.is_finite() or amount < 0):
             raise BadInput(f"{where} the {what} {amount}, which is no fee: give a number at or above zero.")
+        if amount is not None and amount > (_MILLION if what == "per_million" else _AMOUNT_MAX):
+            more = "more than the whole value" if what == "per_million" else "more than can be booked"
+            raise BadInput(f"{where} the {what} {amount}, which is {more}: give a smaller number.")
     if row.until and row.until <= row.start:
         raise BadInput(f"{where} the dates {row.start} to {row.until}, which hold no day: correct one of them.")
 
@@ -176,6 +195,10 @@ def _check_chain(name: str, chain: Sequence[FeeRow]) -> None:
             raise BadInput(
                 f"{where}, after a hole since {row.until}: let one end on the date on which the next begins."
             )
+
+
+def _utc(ts_ns: int) -> str:
+    return f"{datetime.fromtimestamp(ts_ns // SECOND_NS, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _midnight_ns(day: str) -> int:

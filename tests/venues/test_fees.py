@@ -60,7 +60,7 @@ def test_the_schedule_none_charges_nothing_at_any_date() -> None:
 
 
 def test_a_sale_before_the_first_row_is_refused() -> None:
-    with pytest.raises(BadInput, match="starts on 2020-02-18"):
+    with pytest.raises(BadInput, match=r"starts its fee sec on 2020-02-18 .*: use --fees none or later data"):
         sale("2020-02-14T15:00:00+00:00", "100", "1")
 
 
@@ -128,6 +128,9 @@ def test_a_schedule_may_be_yaml(tmp_path: Path) -> None:
         pytest.param("2024-01-01,2024-05-22", "2024-05-22,2024-01-01", "row 1 .* hold no day", id="ends first"),
         pytest.param("cat,2024-01-01", "cat,yesterday", "row 3 the dates 'yesterday'", id="no date"),
         pytest.param("0.000003", "cheap", "row 3 the per_share 'cheap', which is no number", id="no number"),
+        pytest.param("0.000003", "", "row 3 no amount: fill one of per_million", id="no amount"),
+        pytest.param("0.000003", "92233720369", "row 3 the per_share 92233720369, which is more", id="too large"),
+        pytest.param("27.80", "1000001", "row 2 the per_million 1000001, which is more", id="above the value"),
         pytest.param("cat,", ",", "row 3 no kind", id="no kind"),
         pytest.param("sell,equity,8", "both,equity,8", "row 1 the side 'both'", id="no side"),
         pytest.param("per_million", "rate", "row 1 the column rate: use kind", id="an unknown column"),
@@ -142,6 +145,20 @@ def test_a_file_that_ends_is_refused_beyond_its_end(tmp_path: Path) -> None:
     schedule = in_file(tmp_path, "kind,from,until,per_share\ncat,2024-01-01,2024-02-01,1\n")
     with pytest.raises(BadInput, match="ends its fee cat on 2024-02-01"):
         schedule.fee(SPY, Side.BUY, price=Decimal(1), quantity=Decimal(1), ts_ns=ns("2024-02-01T15:00+00:00"))
+
+
+def test_a_moment_that_a_file_does_not_reach_is_told_in_readable_words(tmp_path: Path) -> None:
+    schedule = in_file(tmp_path, "kind,from,until,per_share\ncat,2024-01-01,2024-02-01,1\n")
+    assert schedule.name != "fees.csv"
+    fee = "The fee schedule fees.csv {} its fee cat on {} and the trade of SPY at {} is {}."
+    early = ("starts", "2024-01-01", "2023-06-01T15:00:30Z", "earlier: add a row from that date")
+    late = ("ends", "2024-02-01", "2024-02-01T15:00:00Z", "later: add a row that goes on")
+    for words in (early, late):
+        with pytest.raises(BadInput) as caught:
+            schedule.fee(SPY, Side.BUY, price=Decimal(1), quantity=Decimal(1), ts_ns=ns(words[2]))
+        assert str(caught.value) == fee.format(*words)
+    with pytest.raises(BadInput, match=r"fees.csv has in row 1 the per_share -1"):
+        in_file(tmp_path, "kind,from,until,per_share\ncat,2024-01-01,,-1\n")
 
 
 def test_a_file_that_is_not_there_or_empty_is_refused(tmp_path: Path) -> None:
