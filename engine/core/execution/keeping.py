@@ -20,7 +20,7 @@ from engine.core.execution.orders import Execution, WorkingOrder
 from engine.core.execution.pairs import RESTING, Pair, PairPhase, Purpose
 from engine.core.execution.settings import Deadlines
 from engine.core.execution.wishes import Wish
-from engine.core.messages import Draft, HaltWanted
+from engine.core.messages import Draft, HaltWanted, OrderRequest
 from engine.core.values import ZERO, Instrument, InstrumentId, Leg
 
 T = BracketTrigger
@@ -151,8 +151,9 @@ class PairKeeper:
         return self._rest(bracket, pair, draft)
 
     def _taking_news(self, bracket: Bracket, pair: Pair, draft: Draft) -> list[Wish]:
-        if pair.open_orders:
-            return []
+        return [] if pair.open_orders else self._target_failed(bracket, pair, draft)
+
+    def _target_failed(self, bracket: Bracket, pair: Pair, draft: Draft) -> list[Wish]:
         pair.failed_targets += 1
         self._mover.move(bracket, T.SWAP_FAILED, draft)
         return self._rest(bracket, pair, draft)
@@ -160,6 +161,20 @@ class PairKeeper:
     def _selling_news(self, bracket: Bracket, pair: Pair, draft: Draft) -> list[Wish]:
         # An exit that ended with shares left: they keep what they had before, a stop.
         return [] if pair.open_orders else self._rest(bracket, pair, draft)
+
+    def refused(self, bracket: Bracket, request: OrderRequest, draft: Draft) -> list[Wish]:
+        """Return what takes the place of an exit that the gate has refused: its pair gets the stop back, or is left."""
+        if not request.pair or bracket.wanted_exit:
+            return [request]
+        if request.leg is Leg.STOP:
+            return self._leave(bracket, draft)
+        pair = bracket.pair(request.pair)
+        if pair.phase in RESTING or pair.open_orders:
+            # Its stop is there, or comes before.
+            return []
+        if pair.phase is PairPhase.TAKING:
+            return self._target_failed(bracket, pair, draft)
+        return self._rest(bracket, pair, draft)
 
     def _leave(self, bracket: Bracket, draft: Draft) -> list[Wish]:
         self._mover.move(bracket, T.PROTECTION_LOST, draft)

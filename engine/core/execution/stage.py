@@ -8,6 +8,7 @@ kept by the keeper; prices between the reports are watched only where a bracket 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from uuid import UUID
 
@@ -24,7 +25,7 @@ from engine.core.execution.plans import plain_plan
 from engine.core.execution.register import OrderRegister
 from engine.core.execution.settings import Deadlines
 from engine.core.execution.splitting import SplitScale
-from engine.core.execution.waits import Waits
+from engine.core.execution.waits import Waits, is_over, later
 from engine.core.execution.watching import Levels, PriceWatch
 from engine.core.execution.wishes import Refused, Wish
 from engine.core.messages import (
@@ -334,6 +335,20 @@ class ExecutionStage:
                 self._refresh_watch(shrunk)
         return wishes
 
+    def refused(self, request: OrderRequest, draft: Draft, *, position: Decimal) -> list[Wish]:
+        """Return what is wanted instead of an exit that the gate has refused, as far as the position has room."""
+        bracket = self._brackets[request.bracket_id]
+        wishes = self._keeper.refused(bracket, request, draft)
+        self._mover.settle(bracket, draft)
+        self._refresh_watch(bracket)
+        within = [wish if isinstance(wish, HaltWanted) else self._within(wish, position) for wish in wishes]
+        return [wish for wish in within if isinstance(wish, HaltWanted) or (wish.quantity > 0 and wish != request)]
+
+    def _within(self, request: OrderRequest, position: Decimal) -> OrderRequest:
+        room = position - (self.exits_with(request) - request.quantity)
+        lots = self._instruments[request.instrument_id].quantity(room)
+        return replace(request, quantity=min(request.quantity, lots))
+
     # --- what strategies and operators want ----------------------------------------------------------------
 
     def want_exit(self, bracket: Bracket, reason: str, draft: Draft) -> list[Wish]:
@@ -413,10 +428,10 @@ class ExecutionStage:
         """Let the clock go on: what was left of each wait is left still."""
         lasted_ns = self._waits.resume(instrument_id, ts_ns)
         for bracket in self.open_brackets(instrument_id=instrument_id):
-            bracket.deadline_ts_ns = _later(bracket.deadline_ts_ns, lasted_ns)
-            bracket.leave_at_ts_ns = _later(bracket.leave_at_ts_ns, lasted_ns)
+            bracket.deadline_ts_ns = later(bracket.deadline_ts_ns, lasted_ns)
+            bracket.leave_at_ts_ns = later(bracket.leave_at_ts_ns, lasted_ns)
             for pair in bracket.pairs:
-                pair.deadline_ts_ns = _later(pair.deadline_ts_ns, lasted_ns)
+                pair.deadline_ts_ns = later(pair.deadline_ts_ns, lasted_ns)
 
     def _watching(self, instrument_id: InstrumentId) -> list[Bracket]:
         return [bracket for bracket in self.open_brackets(instrument_id=instrument_id) if bracket.is_watched]
@@ -450,13 +465,13 @@ class ExecutionStage:
 
     def _bracket_run_out(self, bracket: Bracket, draft: Draft) -> list[Wish]:
         wishes: list[Wish] = []
-        if _is_over(bracket.leave_at_ts_ns, draft):
+        if is_over(bracket.leave_at_ts_ns, draft.ts_ns):
             bracket.leave_at_ts_ns = None
             wishes += self._leaver.want_exit(bracket, "time", draft)
         for pair in bracket.living_pairs:
-            if not bracket.wanted_exit and _is_over(pair.deadline_ts_ns, draft):
+            if not bracket.wanted_exit and is_over(pair.deadline_ts_ns, draft.ts_ns):
                 wishes += self._keeper.run_out(bracket, pair, draft)
-        if _waits_as_a_whole(bracket) and _is_over(bracket.deadline_ts_ns, draft):
+        if _waits_as_a_whole(bracket) and is_over(bracket.deadline_ts_ns, draft.ts_ns):
             wishes += self._bracket_overdue(bracket, draft)
         return wishes
 
@@ -481,11 +496,3 @@ def _deadlines_of(bracket: Bracket) -> list[int | None]:
     if _waits_as_a_whole(bracket):
         return [bracket.deadline_ts_ns]
     return [pair.deadline_ts_ns for pair in bracket.living_pairs]
-
-
-def _is_over(deadline_ts_ns: int | None, draft: Draft) -> bool:
-    return deadline_ts_ns is not None and deadline_ts_ns <= draft.ts_ns
-
-
-def _later(moment_ts_ns: int | None, lasted_ns: int) -> int | None:
-    return None if moment_ts_ns is None else moment_ts_ns + lasted_ns

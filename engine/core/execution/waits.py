@@ -39,3 +39,13 @@ class Waits:
         """End a pause and return how long it lasted, ns; 0 where there was none."""
         since = self._paused.pop(instrument_id, ts_ns)
         return max(0, ts_ns - since)
+
+
+def is_over(deadline_ts_ns: int | None, ts_ns: int) -> bool:
+    """Return whether a moment that something may wait until has come; where there is none it never does."""
+    return deadline_ts_ns is not None and deadline_ts_ns <= ts_ns
+
+
+def later(moment_ts_ns: int | None, lasted_ns: int) -> int | None:
+    """Return a moment moved by the length of a pause, where there is one."""
+    return None if moment_ts_ns is None else moment_ts_ns + lasted_ns

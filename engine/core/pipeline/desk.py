@@ -150,6 +150,8 @@ class Desk:
             return
         self.guard.refused(situation, draft)
         if sized.leg is not Leg.ENTRY:
+            position = self._ledger.position(sized.strategy_id, sized.instrument_id)
+            self.fulfil(self._execution.refused(sized, draft, position=position), draft)
             self.halt((None, sized.instrument_id), f"the gate refused the {sized.leg} of an open position", draft)
 
     def refresh_context(self, bracket: Bracket) -> None:
