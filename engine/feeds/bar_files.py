@@ -18,7 +18,7 @@ from engine.feeds.batch_bars import bars_from_bars, bars_from_quotes, bars_from_
 from engine.feeds.batch_stream import ONLY
 from engine.feeds.batch_tape import TapeRows, bars_from_sides, bars_from_tape
 from engine.feeds.files import MarketKind, MarketTable, Mask, column_names, read_market
-from engine.feeds.replay import is_regular, sessions_of
+from engine.feeds.replay import has_corrections, is_regular, sessions_of
 from engine.feeds.tape_checks import check_conditions, sequence_notes
 
 
@@ -73,10 +73,13 @@ def build_bars(
     built, notes = [], []
     for code, symbol in enumerate(market.symbols):
         tape = TapeRules(filter=used, listing_exchanges={ONLY: (rules.listing_exchanges or {}).get(symbol, "")})
+        if has_corrections(market):
+            # A tape that takes prints back asks for revisions, whatever its filter.
+            tape = replace(tape, keeps_prints=True)
         sessions = _sessions_of(market, code, rules.calendar)
         if kind is MarketKind.TICKS:
             check_conditions(market, code, source, tape=tape, sessions=sessions)
-            notes += sequence_notes(market, code, counts=used.counts_prints)
+            notes += sequence_notes(market, code, counts=used.counts_prints, revises=tape.revises)
         built.append(_of_session(_bars_of(market, code, sessions, tape), sessions, rules.session))
     _write(_arrow_table(market, built), target)
     refused: Counter[str] = Counter({"suspicious": market.suspicious} if market.suspicious else {})
@@ -136,10 +139,7 @@ def _bars_of(market: MarketTable, code: int, sessions: Sessions, tape: TapeRules
         sequence=_listed(market, "sequence", rows),
         corrects=_listed(market, "corrects", rows),
     )
-    if tape_rows.corrects is not None:
-        # A tape that takes prints back asks for revisions, whatever its filter.
-        tape = replace(tape, keeps_prints=True)
-    elif tape.filter.name == "none" and tape_rows.sequence is None:
+    if tape.filter.name == "none" and not tape.revises and tape_rows.sequence is None:
         return bars_from_ticks(ts_ns, tape_rows.price, tape_rows.size)
     return bars_from_tape(tape_rows, sessions, tape)
 

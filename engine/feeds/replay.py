@@ -55,7 +55,7 @@ class ReplayFeed:
         self._ids = {symbol: ids[first_names.get(symbol, symbol)] for symbol in written}
         self._check_years()
         #: Whether the ticks correct or cancel prints, which revises finished minutes.
-        self.has_corrections: bool = any(_corrects(table) is not None for table in self._tables)
+        self.has_corrections: bool = any(map(has_corrections, self._tables))
         #: Rows that will be replayed.
         self.rows = sum(map(len, self._tables))
         self.kinds: frozenset[MarketKind] = frozenset(kinds)
@@ -218,15 +218,15 @@ def tick_events(
 ) -> Iterator[Tick | TickCorrected | TickCanceled]:
     """Yield the prints of a table as events, and their corrections and cancels; `ids` belong to its symbols."""
     prints = _prints(table, ids, start_after_ts_ns)
-    corrects = _corrects(table)
-    if corrects is None:
+    if not has_corrections(table):
         return prints
-    return changes_of(prints, corrects[_first_after(table, start_after_ts_ns) :].to_pylist())
+    return changes_of(prints, table.extras["corrects"][_first_after(table, start_after_ts_ns) :].to_pylist())
 
 
-def _corrects(table: MarketTable) -> Any:
+def has_corrections(table: MarketTable) -> bool:
+    """Return whether some row of a table corrects or cancels a print."""
     corrects = table.extras.get("corrects")
-    return None if corrects is None or corrects.null_count == len(corrects) else corrects
+    return corrects is not None and corrects.null_count < len(corrects)
 
 
 def _prints(table: MarketTable, ids: Sequence[InstrumentId], start_after_ts_ns: int | None) -> Iterator[Tick]:

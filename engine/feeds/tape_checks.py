@@ -14,6 +14,8 @@ from engine.feeds.files import Ints, MarketTable
 
 #: How many rows are named one by one; more are counted.
 NOTES_MAX: Final = 20
+_MARKED: Final = "the minutes between are marked incomplete"
+_MARKED_OPEN: Final = "minutes between that were not final by then are marked incomplete"
 
 
 def check_conditions(market: MarketTable, code: int, path: Path, *, tape: TapeRules, sessions: Sessions) -> None:
@@ -40,8 +42,11 @@ def check_conditions(market: MarketTable, code: int, path: Path, *, tape: TapeRu
             )
 
 
-def sequence_notes(market: MarketTable, code: int, *, counts: bool) -> list[str]:
-    """Return a sentence for each number of a symbol's tape that is repeated, and, where prints count, missing."""
+def sequence_notes(market: MarketTable, code: int, *, counts: bool, revises: bool) -> list[str]:
+    """Return a sentence for each number of a symbol's tape that is repeated, and, where prints count, missing.
+
+    `revises` says whether finished minutes are revised: where they are not, one that was final keeps what it said.
+    """
     sequences = market.extras.get("sequence")
     if sequences is None:
         return []
@@ -50,7 +55,7 @@ def sequence_notes(market: MarketTable, code: int, *, counts: bool) -> list[str]
     symbol = market.symbols[code]
     notes = _repeated(market, own, numbers, symbol)
     if counts:
-        notes += _missing(market, own, numbers, symbol)
+        notes += _missing(market, own, numbers, symbol, _MARKED if revises else _MARKED_OPEN)
     left_out = len(notes) - NOTES_MAX
     return notes if left_out <= 0 else [*notes[:NOTES_MAX], f"{left_out} more rows of {symbol} are not named here."]
 
@@ -68,7 +73,7 @@ def _repeated(market: MarketTable, own: Ints, numbers: Ints, symbol: str) -> lis
     ]
 
 
-def _missing(market: MarketTable, own: Ints, numbers: Ints, symbol: str) -> list[str]:
+def _missing(market: MarketTable, own: Ints, numbers: Ints, symbol: str, marked: str) -> list[str]:
     notes = []
     highest = np.maximum.accumulate(numbers)
     for index in np.flatnonzero(numbers[1:] > highest[:-1] + 1) + 1:
@@ -76,9 +81,7 @@ def _missing(market: MarketTable, own: Ints, numbers: Ints, symbol: str) -> list
         lacking = (
             f"sequence {first} of {symbol} is" if first == last else f"sequences {first} to {last} of {symbol} are"
         )
-        notes.append(
-            f"The {lacking} missing before row {_row(market, own[index])}: the minutes between are marked incomplete."
-        )
+        notes.append(f"The {lacking} missing before row {_row(market, own[index])}: {marked}.")
     return notes
 
 

@@ -67,7 +67,10 @@ def test_repeated_and_missing_sequences_are_named_with_their_rows(ratchet: Run, 
     assert built["refused"] == {"duplicate": 1}
     assert built["notes"] == [
         "The sequence 2 of BTC-USD in row 3 is that of row 2 already: the row was refused as a duplicate.",
-        "The sequences 3 to 4 of BTC-USD are missing before row 4: the minutes between are marked incomplete.",
+        (
+            "The sequences 3 to 4 of BTC-USD are missing before row 4: "
+            "minutes between that were not final by then are marked incomplete."
+        ),
     ]
     header, bar = (tmp_path / "bars.csv").read_text(encoding="utf-8").replace('"', "").splitlines()
     assert (header.split(",")[-1], bar.split(",")[-1]) == ("complete", "false")

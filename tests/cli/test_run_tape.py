@@ -50,7 +50,13 @@ SPY,2024-03-26T13:33:30Z,500.4,0,,5
 SPY,2024-03-26T13:34:20Z,500.25,200,,3
 SPY,2024-03-26T13:34:21Z,500.25,200,,77
 """
-COLUMNS = ("open", "high", "low", "close", "volume", "vwap", "tick_count", "revision")
+LOST = """symbol,ts,price,size,sequence,corrects
+SPY,2024-03-26T13:30:00Z,500.00,100,1,
+SPY,2024-03-26T13:30:20Z,500.20,100,2,
+SPY,2024-03-26T13:31:20Z,500.20,100,5,
+SPY,2024-03-26T13:33:20Z,500.30,100,6,
+"""
+COLUMNS = ("open", "high", "low", "close", "volume", "vwap", "tick_count", "revision", "complete")
 
 
 def built(ratchet: Run, tape: Path, *options: str) -> tuple[list[tuple[Any, ...]], dict[str, int]]:
@@ -58,9 +64,13 @@ def built(ratchet: Run, tape: Path, *options: str) -> tuple[list[tuple[Any, ...]
     out = tape.with_name("built.csv")
     report = ratchet("bars", "build", "--ticks", tape, *options, "-o", out, "--json").json
     with out.open(encoding="utf-8") as lines:
-        found = [
-            (row["symbol"], row["ts"], *(float(row.get(name, 0)) for name in COLUMNS)) for row in csv.DictReader(lines)
-        ]
+        bars = list(csv.DictReader(lines))
+    usual = {"revision": "0", "complete": "true"}
+    truth = {"false": "0", "true": "1"}
+    values = [{**usual, **row} for row in bars]
+    found = [
+        (row["symbol"], row["ts"], *(float(truth.get(row[name], row[name])) for name in COLUMNS)) for row in values
+    ]
     return sorted(found), report["refused"]
 
 
@@ -73,7 +83,7 @@ def journaled(database: Path) -> list[tuple[Any, ...]]:
         "GROUP BY instrument_id, start_ts_ns"
     )
     with closing(open_reader(database)) as connection:
-        return sorted(tuple(row)[:-1] for row in connection.execute(query).fetchall() if row[-3])
+        return sorted(tuple(row)[:-1] for row in connection.execute(query).fetchall() if row[-4])
 
 
 def refused(database: Path) -> dict[str, int]:
@@ -89,8 +99,10 @@ def refused(database: Path) -> dict[str, int]:
         (SIP, (), 9),
         (LEAN, ("--filter", "lean", "--listing-exchange", "A=N"), 4),
         (CORRECTED, (), 2),
+        (LOST, (), 3),
+        (LOST + "SPY,2024-03-26T13:34:20Z,500.25,200,,6\n", (), 3),
     ],
-    ids=["sip", "sip without auctions", "none", "lean", "corrections"],
+    ids=["sip", "sip without auctions", "none", "lean", "corrections", "lost", "lost and corrected"],
 )
 def test_a_run_makes_the_bars_of_the_file(
     ratchet: Run, tmp_path: Path, text: str, options: tuple[str, ...], bars: int
@@ -182,3 +194,17 @@ def test_wrong_tape_options_have_their_sentences(
     assert refusal.code == 2
     assert sentence in refusal.err
     assert not (tmp_path / "r.sqlite").exists()
+
+
+def test_the_minute_in_which_prints_were_lost_is_incomplete_where_it_can_be_revised(
+    ratchet: Run, tmp_path: Path
+) -> None:
+    tape = tmp_path / "tape.csv"
+    tape.write_text(LOST, encoding="utf-8")
+    plain, _ = built(ratchet, tape)
+    assert [(row[-2], row[-1]) for row in plain] == [(0, 1), (0, 0), (0, 1)]
+    tape.write_text(LOST + "SPY,2024-03-26T13:34:20Z,500.25,200,,6\n", encoding="utf-8")
+    revised, _ = built(ratchet, tape)
+    assert [(row[-2], row[-1]) for row in revised] == [(1, 0), (0, 0), (1, 1)]
+    told = ratchet("bars", "build", "--ticks", tape, "-o", tmp_path / "b.csv", "--json").json["notes"]
+    assert told == ["The sequences 3 to 4 of SPY are missing before row 3: the minutes between are marked incomplete."]

@@ -194,6 +194,28 @@ def test_missing_numbers_are_a_gap_and_their_minute_is_incomplete() -> None:
     assert bars.refused == {"duplicate": 1}
 
 
+def lost_over_a_minute(rules: TapeRules) -> list[Bar]:
+    """Return the bars of prints 1, 2 and 5, where 3 and 4 were lost from the first minute to the third."""
+    bars = builder(rules)
+    made: list[Bar] = []
+    for number, seconds in ((1, 5), (2, 30), (5, 130), (6, 200)):
+        made.extend(bars_of(bars.on_tick(tick(OPEN_TS_NS + seconds * SECOND_NS, 10.0, sequence=number))))
+    return made
+
+
+def test_a_final_minute_in_which_prints_were_lost_is_revised() -> None:
+    first, again, third = lost_over_a_minute(KEPT)
+    assert (first.revision, first.complete) == (0, True)
+    assert (again.start_ts_ns, again.revision, again.complete) == (first.start_ts_ns, 1, False)
+    assert ohlcv(again) == ohlcv(first)
+    assert (third.revision, third.complete) == (0, False)
+
+
+def test_a_final_minute_that_is_not_revised_stays_as_it_was_seen() -> None:
+    first, third = lost_over_a_minute(TapeRules())
+    assert (first.revision, first.complete, third.complete) == (0, True, False)
+
+
 def test_the_numbers_of_a_line_of_many_symbols_are_distinct_and_no_more() -> None:
     bars = builder()
     assert numbered(bars, 7, 1_000, 900, 1_000, 900) == []

@@ -207,6 +207,7 @@ class BarBuilder:
             made.append(revision)
         if gap is None:
             return made or None
+        made += tape.lose(gap)
         # Not None, so that the gap is asked for.
         self._gaps.append(gap)
         return made

@@ -80,6 +80,17 @@ class KeptDay:
             self._drop_prints()
         return kept
 
+    def lose(self, from_ts_ns: int, until_ts_ns: int) -> list[KeptMinute]:
+        """Mark the finished minutes that overlap a lost interval as incomplete; return those that were not yet."""
+        lost = [
+            kept
+            for _, kept in sorted(self._minutes.items())
+            if kept.complete and from_ts_ns < kept.minute.end_ts_ns and until_ts_ns > kept.minute.start_ts_ns
+        ]
+        for kept in lost:
+            kept.complete = False
+        return lost
+
     def adopt(self, bar: Bar) -> None:
         """Keep a bar that was made before a restart, at its last revision."""
         self._minutes[bar.start_ts_ns] = KeptMinute(

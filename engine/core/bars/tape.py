@@ -204,6 +204,12 @@ class Tape:
             minute.change_print(index, price=change.price, size=change.size, role=role)
         return None if kept is None else self._revised(kept)
 
+    def lose(self, gap: GapMarked) -> list[Bar]:
+        """Return the revisions of the finished minutes in which prints were lost; none where none are kept."""
+        return (
+            [self._revised(kept) for kept in self._kept.lose(gap.from_ts_ns, gap.until_ts_ns)] if self.revises else []
+        )
+
     def _revised(self, kept: KeptMinute) -> Bar:
         return kept.revised(self._instrument_id)
 
