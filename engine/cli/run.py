@@ -111,7 +111,7 @@ def run(
     feed, prints_from = (
         _built_in(symbols, calendar, market=market or Market.BARS, seed=count(seed or _DEFAULT_SEED, "--seed"))
         if is_built_in
-        else _replay(files, symbols=symbols, calendar=calendar, filter_name=filter_name, listings=listings)
+        else _replay(files, symbols=symbols, calendar=calendar, filter_name=filter_name)
     )
     spec = RunSpec(
         strategy=load_strategy(strategy, pairs(parameters)),
@@ -175,11 +175,9 @@ def _replay(
     symbols: list[str] | None,
     calendar: str | None,
     filter_name: FilterName,
-    listings: dict[str, str],
 ) -> tuple[Feed, PrintSource]:
     from engine.core.bars import PrintSource
     from engine.core.errors import BadInput
-    from engine.feeds.bar_files import check_listings
     from engine.feeds.replay import ReplayFeed
 
     bars, ticks, quotes = files["--bars"], files["--ticks"], files["--quotes"]
@@ -196,7 +194,6 @@ def _replay(
     else:
         assert quotes is not None
         feed = ReplayFeed.quotes(quotes, **options)
-    check_listings(listings, [each.symbol for each in feed.instruments])
     return feed, PrintSource.QUOTES if ticks is None else PrintSource.TICKS
 
 
@@ -237,7 +234,10 @@ def _trade(
     from engine.app.strategy_loader import blaming
     from engine.app.trading import TradingAccount
     from engine.cli.watching import watching
+    from engine.feeds.bar_files import check_listings
 
+    # Of the instruments as they are traded: a new symbol of the corporate actions is none of its own.
+    check_listings(spec.listing_exchanges, [each.symbol for each in spec.feed.instruments])
     clock = SystemClock()
     with (
         blaming(spec.strategy),

@@ -208,3 +208,19 @@ def test_the_minute_in_which_prints_were_lost_is_incomplete_where_it_can_be_revi
     assert [(row[-2], row[-1]) for row in revised] == [(1, 0), (0, 0), (1, 1)]
     told = ratchet("bars", "build", "--ticks", tape, "-o", tmp_path / "b.csv", "--json").json["notes"]
     assert told == ["The sequences 3 to 4 of SPY are missing before row 3: the minutes between are marked incomplete."]
+
+
+def test_a_new_symbol_is_listed_by_its_first_one(ratchet: Run, tmp_path: Path) -> None:
+    tape, actions, database = tmp_path / "tape.csv", tmp_path / "actions.csv", tmp_path / "r.sqlite"
+    rows = sorted(SIP.replace("\nA,2018-01-02T2", "\nN,2018-01-03T2").splitlines()[1:], key=lambda row: row[2:])
+    tape.write_text("\n".join([SIP.splitlines()[0], *rows]) + "\n", encoding="utf-8")
+    actions.write_text("date,symbol,kind,new_symbol\n2018-01-03,A,symbol,N\n", encoding="utf-8")
+    options = ("--ticks", tape, "--filter", "sip", "--corporate-actions", actions, "--db", database)
+    refusal = ratchet("run", *options, "--listing-exchange", "N=N")
+    assert (refusal.code, database.exists()) == (2, False)
+    assert "The listing exchange of N was named, but the file holds A, B: correct --listing-exchange." in refusal.err
+    ran = ratchet("run", *options, "--listing-exchange", "A=N")
+    assert (ran.code, ran.err) == (0, "")
+    # The closing auction of the new symbol closes the last minute.
+    assert [bar[5] for bar in journaled(database) if bar[1] == "2018-01-03T20:59:00Z"] == [10.5]
+    assert ratchet("db", "replay", "--db", database).code == 0
