@@ -9,8 +9,7 @@ from typing import Final
 
 from engine.core.errors import BadInput, Retry
 from engine.core.messages import Flatten, Kill, Pause, Resume
-from engine.core.values import InstrumentId
-from engine.store.accounts import AccountRow, find_account, post_request
+from engine.store.accounts import AccountRow, find_account, find_instrument, post_request
 from engine.store.connection import EngineLock, open_reader, open_writer, sqlite
 from engine.store.migrate import upgrade
 
@@ -59,24 +58,11 @@ def post(
             reason=reason,
             requested_by=requested_by,
             strategy_id=strategy_id,
-            instrument_id=_instrument(connection, account, symbol),
+            instrument_id=None if symbol is None else find_instrument(connection, account, symbol),
         )
         return post_request(connection, account.account_id, request)
     finally:
         connection.close()
-
-
-def _instrument(connection: sqlite.Connection, account: AccountRow, symbol: str | None) -> InstrumentId | None:
-    if symbol is None:
-        return None
-    known = dict(
-        connection.execute(
-            "SELECT symbol, instrument_id FROM instruments WHERE account_id = ?", (account.account_id,)
-        ).fetchall()
-    )
-    if symbol not in known:
-        raise BadInput(f"The symbol {symbol!r} is not of this account, which trades {', '.join(sorted(known))}.")
-    return InstrumentId(known[symbol])
 
 
 def _check_strategy(connection: sqlite.Connection, account: AccountRow, strategy_id: str | None) -> None:

@@ -28,7 +28,7 @@ from engine.core.values import (
     TimeInForce,
     instrument_from_symbol,
 )
-from engine.store.accounts import list_accounts
+from engine.store.accounts import find_instrument, list_accounts
 from engine.store.connection import explained
 from engine.store.migrate import open_current_reader
 
@@ -83,15 +83,11 @@ def ask_database(path: Path, question: Question, *, account: str | None, risk: R
             spec = stored_spec(connection, chosen[-1])
             pipeline = make_pipeline(spec, chosen[-1].namespace)
             restore(pipeline, connection, chosen[-1])
+            # As the journal leaves it: with the symbol that it bears now.
+            instrument = pipeline.ledger.instrument(find_instrument(connection, chosen[-1], question.symbol))
     finally:
         connection.close()
-    instruments = {each.symbol: each for each in spec.feed.instruments}
-    if question.symbol not in instruments:
-        raise BadInput(
-            f"The symbol {question.symbol!r} is not of the account {chosen[-1].name}, which trades "
-            f"{', '.join(sorted(instruments))}."
-        )
-    instrument = instruments[question.symbol]
+    question = replace(question, symbol=instrument.symbol)
     sessions = spec.feed.sessions[instrument.instrument_id]
     strategy_id = StrategyId(spec.strategy.name)
     asked = _Asked(pipeline, instrument, sessions, strategy_id, chosen[-1].name)

@@ -18,7 +18,9 @@ app = typer.Typer(no_args_is_help=True, help="Look at orders, and ask why.")
 @app.command("list")
 def list_(
     *,
-    symbol: Annotated[str | None, typer.Option("--symbol", help="Only this symbol.")] = None,
+    symbol: Annotated[
+        str | None, typer.Option("--symbol", help="Only this instrument, by any symbol that it had.")
+    ] = None,
     status: Annotated[
         str | None, typer.Option("--status", help="Only orders that stand so, for example FILLED.")
     ] = None,

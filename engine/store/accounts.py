@@ -105,6 +105,24 @@ def open_account(
     )
 
 
+def find_instrument(connection: sqlite.Connection, account: AccountRow, symbol: str) -> InstrumentId:
+    """Return the instrument of an account that bears a symbol, or bore it last.
+
+    Raises BadInput for a symbol that none of them ever had.
+    """
+    known = dict(
+        connection.execute(
+            "SELECT symbol, instrument_id FROM instrument_symbols WHERE account_id = ? ORDER BY valid_from_ts_ns",
+            (account.account_id,),
+        ).fetchall()
+    )
+    if symbol not in known:
+        raise BadInput(
+            f"The symbol {symbol!r} is not of the account {account.name}, which trades {', '.join(sorted(known))}."
+        )
+    return InstrumentId(known[symbol])
+
+
 def register_instruments(
     connection: sqlite.Connection, account_id: int, instruments: Iterable[Instrument], *, valid_from_ts_ns: int = 0
 ) -> None:

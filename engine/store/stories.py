@@ -30,6 +30,11 @@ SELECT o.id AS order_id, o.client_order_id, a.name AS account, o.submit_timestam
 FROM orders AS o JOIN accounts AS a ON a.id = o.account_id
 """
 
+# By any symbol that the instrument had.
+_OF_SYMBOL: Final = """
+(o.account_id, o.instrument_id) IN (SELECT account_id, instrument_id FROM instrument_symbols WHERE symbol = :symbol)
+"""
+
 _EXIT_SIGNAL: Final = """
 SELECT s.* FROM signals AS s
 WHERE s.account_id = :account_id AND s.strategy_id = :strategy_id AND s.instrument_id = :instrument_id
@@ -102,13 +107,14 @@ def list_orders(
 ) -> list[Told]:
     """Return orders, the newest first.
 
+    A symbol means its instrument, whatever that was or is called: one that got a new symbol is found by each of them.
+
     Raises BadInput for a symbol or a status that the database does not know.
     """
-    _require_known(connection, symbol, "SELECT DISTINCT symbol FROM instruments ORDER BY 1", what="symbol")
+    _require_known(connection, symbol, "SELECT DISTINCT symbol FROM instrument_symbols ORDER BY 1", what="symbol")
     _require_known(connection, status, "SELECT name FROM order_states ORDER BY 1", what="status")
-    conditions = [
-        f"o.{name} = :{name}" for name, value in (("symbol", symbol), ("status", status)) if value is not None
-    ]
+    wanted = ((symbol, _OF_SYMBOL), (status, "o.status = :status"))
+    conditions = [condition for value, condition in wanted if value is not None]
     where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
     query = f"{_LISTED} {where} ORDER BY o.submit_ts_ns DESC, o.id DESC LIMIT :limit"
     return _all(connection, query, {"symbol": symbol, "status": status, "limit": limit})

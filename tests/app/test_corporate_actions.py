@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from engine.app.modes import RunSpec, backtest
 from engine.app.settings import load_risk
 from engine.app.strategy_loader import load_strategy
 from engine.app.trading import TradingAccount
+from engine.app.what_if import Question, ask_database
 from engine.calendars import load_sessions
 from engine.cli.main import guarded
 from engine.core.errors import BadInput
@@ -30,10 +32,11 @@ from engine.core.values import MINUTE_NS
 from engine.feeds.corporate import ActionsFeed
 from engine.feeds.files import utc_text
 from engine.feeds.replay import ReplayFeed
-from engine.store.accounts import list_accounts
+from engine.store.accounts import find_instrument, list_accounts
 from engine.store.book_reading import read_books
 from engine.store.check import check_database
 from engine.store.connection import open_reader, sqlite
+from engine.store.stories import list_orders
 from engine.testing.books import BooksProof
 
 SHIPPED_RISK = Path(__file__).parents[2] / "risk.yaml"
@@ -161,6 +164,34 @@ def test_a_position_lives_through_a_split_and_the_books_balance(
     assert (books.positions, books.debits) == ((), books.credits)
     (lot,) = books.realized_lots
     assert (lot.lot, lot.holding_days, lot.quantity) == ("T1", 3, Decimal(4 * int(bought)))
+
+
+def test_a_renamed_instrument_is_found_by_each_of_its_symbols(
+    bars: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    database = tmp_path / "x.sqlite"
+    backtest(spec_of(bars, tmp_path), database, wall_ts_ns=0)
+    connection = reading(database)
+    try:
+        account = list_accounts(connection)[0]
+        every = list_orders(connection)
+        assert {row["symbol"] for row in every} == {"ABC", "ABCD"}
+        for symbol in ("ABC", "ABCD"):
+            assert list_orders(connection, symbol=symbol) == every
+            assert find_instrument(connection, account, symbol) == 1
+        with pytest.raises(BadInput, match="'XYZ' is unknown here: give one of ABC, ABCD"):
+            list_orders(connection, symbol="XYZ")
+        with pytest.raises(BadInput, match="'XYZ' is not of the account backtest-1, which trades ABC, ABCD"):
+            find_instrument(connection, account, "XYZ")
+    finally:
+        connection.close()
+    asked = Question(symbol="ABC", price=Decimal(25), stop_distance=Decimal(1), limit=None, quantity=None)
+    answers = [
+        ask_database(database, replace(asked, symbol=symbol), account=None, risk=None) for symbol in ("ABC", "ABCD")
+    ]
+    assert answers[0] == answers[1]
+    assert answers[0].symbol == "ABCD"
 
 
 def test_the_books_of_a_past_moment_are_read_as_they_were(

@@ -433,7 +433,7 @@ def test_an_operator_names_what_exists(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="does not exist"):
         ask(database, Kill)
     trade(spec_of(SyntheticFeed(seed=4, sessions=1, symbols=("ALFA",))), database)
-    with pytest.raises(BadInput, match="'SPY' is not of this account, which trades ALFA"):
+    with pytest.raises(BadInput, match="'SPY' is not of the account paper, which trades ALFA"):
         ask(database, Kill, symbol="SPY")
     with pytest.raises(BadInput, match="'s2' is not of this account, which runs s1_vwap_ema"):
         ask(database, Kill, strategy_id="s2")
