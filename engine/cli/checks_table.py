@@ -18,6 +18,16 @@ _STYLES: Final = {
     "does_not_apply": "bright_black",
 }
 _WORD_MAX: Final = 16
+#: Check -> the unit of its setting, and nanoseconds in one: durations are stored in nanoseconds.
+_DURATIONS: Final = {
+    "market_data": ("s", 10**9),
+    "duplicate_order": ("s", 10**9),
+    "reconciliation": ("s", 10**9),
+    "clock_sanity": ("ms", 10**6),
+    "token_horizon": ("s", 10**9),
+}
+#: Of checks that look at several things, the reasons with which a duration is shown.
+_TIMED: Final = {"market_data": ("stale_quote",), "reconciliation": ("", "not_reconciled")}
 
 
 def checks_table(checks: Sequence[Mapping[str, Any]]) -> Table:
@@ -41,7 +51,7 @@ def checks_table(checks: Sequence[Mapping[str, Any]]) -> Table:
 
 def _cells(check: Mapping[str, Any], *, has_source: bool) -> list[Text]:
     cells = [Text(str(check["number"])), Text(_words(check["name"])), _verdict(check)]
-    cells += [Text(_number(check[name])) for name in ("value", "limit")]
+    cells += [Text(_shown(check, name)) for name in ("value", "limit")]
     return [*cells, Text(str(check.get("source") or ""))] if has_source else cells
 
 
@@ -54,6 +64,15 @@ def _verdict(check: Mapping[str, Any]) -> Text:
 
 def _words(code: str) -> str:
     return code.replace("_", " ")
+
+
+def _shown(check: Mapping[str, Any], name: str) -> str:
+    which, value, reason = check["name"], check[name], check.get("reason") or ""
+    # A text tells why there is no duration.
+    if which not in _DURATIONS or not isinstance(value, int) or reason not in _TIMED.get(which, (reason,)):
+        return _number(value)
+    unit, ns = _DURATIONS[which]
+    return f"{_number(Decimal(value) / ns)} {unit}"
 
 
 def _number(value: object) -> str:

@@ -31,6 +31,7 @@ def explain(
 ) -> None:
     """Show the decision on an order: every check with its verdict, value, limit and source.
 
+    Durations are shown in the unit of their setting; --json has them as stored, in nanoseconds.
     Refused requests have no order: name them as decision:NUMBER, from the view v_vetoes.
     """
     from engine.cli.output import emit_json

@@ -94,6 +94,30 @@ def test_a_table_of_checks_never_breaks_a_number() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("name", "reason", "value", "limit", "cells"),
+    [
+        ("duplicate_order", "", "never", 60_000_000_000, ("never", "60 s")),
+        ("duplicate_order", "duplicate_order", 1_500_000_000, 60_000_000_000, ("1.5 s", "60 s")),
+        ("market_data", "stale_quote", 12_000_000_000, 5_000_000_000, ("12 s", "5 s")),
+        ("market_data", "price_jump", "0.3", "0.2", ("0.3", "0.2")),
+        ("reconciliation", "unknown_order", 2, 0, ("2", "0")),
+        ("reconciliation", "not_reconciled", 61_000_000_000, 60_000_000_000, ("61 s", "60 s")),
+        ("clock_sanity", "clock_offset", -501_000_000, 500_000_000, ("-501 ms", "500 ms")),
+        ("token_horizon", "", 3_600_000_000_000, 1_800_000_000_000, ("3600 s", "1800 s")),
+        ("open_orders", "", 60_000_000_000, 100, ("60000000000", "100")),
+    ],
+)
+def test_durations_are_shown_in_the_unit_of_their_setting(
+    name: str, reason: str, value: object, limit: object, cells: tuple[str, str]
+) -> None:
+    check = {"number": 1, "name": name, "passed": not reason, "value": value, "limit": limit, "reason": reason}
+    console = Console(width=100, record=True, file=StringIO())
+    console.print(checks_table([check]))
+    line = " ".join(console.export_text().splitlines()[-1].split())
+    assert line.endswith(" ".join(cells)), line
+
+
 @pytest.mark.parametrize("wanted", ["999", "ffff0000", ""])
 def test_an_unknown_order_is_one_sentence(ratchet: Run, kept: Path, wanted: str) -> None:
     shown = ratchet("order", "show", wanted, "--db", kept)
