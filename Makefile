@@ -3,7 +3,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run test check bench mutants build clean
+.PHONY: help setup run test check prove bench mutants build clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -18,6 +18,9 @@ TYPED := engine strategies migrations tests tools
 PYTEST_ARGS ?= -n auto --maxprocesses=4 --dist=loadscope
 # Options for `make run`, such as ARGS="--forever".
 ARGS ?=
+# What `make prove` runs, and how many examples of each.
+MODELS := tests/core/test_books_model.py tests/core/test_order_life_properties.py
+EXAMPLES ?= 10000
 # Which mutants `make mutants` makes, such as MUTANTS="engine.core.fsm*"; all of them by default.
 MUTANTS ?=
 
@@ -60,6 +63,9 @@ check: $(STAMP) ## Lint, format check, types, architecture and the tidy tests
 	$(BIN)/mypy $(TYPED)
 	$(BIN)/lint-imports
 	$(BIN)/pytest --quiet tests/tidy
+
+prove: $(STAMP) ## Run the stateful models with EXAMPLES=10000, as docs/proofs.md states
+	RATCHET_EXAMPLES=$(EXAMPLES) $(BIN)/pytest -n 2 --dist=load -p no:cacheprovider $(MODELS)
 
 bench: $(STAMP) ## Measure the speeds that docs/benchmarks.md states
 	$(BIN)/python tests/benchmarks/bench.py
