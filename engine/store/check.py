@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from engine.core.errors import EngineError
+from engine.core.messages import MarketEvent
 from engine.store.accounts import AccountRow, list_accounts
 from engine.store.books import check_books
 from engine.store.connection import explained, sqlite
@@ -25,6 +26,8 @@ from engine.store.writer import GENESIS, chained
 
 #: Tables whose rows within a step stand in this column's order; the others stand in the order of their ids.
 _ORDERED_BY: Final = {"bars": "step_position", "equity_curve": "step_position"}
+#: Kinds of inputs that a feed brings in the order in which they were received.
+_MARKET_KINDS: Final = frozenset(kind.__name__ for kind in get_args(MarketEvent))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +80,7 @@ def _report(path: Path | str, *, findings: list[Finding], steps: int, hashes: di
         checked += [
             "references between rows (foreign keys)",
             "triggers that keep rows as they were written",
-            f"journal of {len(hashes)} account(s), {steps} steps (hash chain, and its end as each run noted it)",
+            f"journal of {len(hashes)} account(s), {steps} steps (hash chain, its end as each run noted it, times)",
             "orders, brackets, positions, cash and equity (computed again from events and trades)",
         ]
     return CheckReport(
@@ -119,6 +122,7 @@ def _check_journal(connection: sqlite.Connection, account: AccountRow) -> tuple[
     digest, last, findings = GENESIS, 0, []
     rows_of = _StepRows(connection, account)
     ends = _noted_ends(connection, account)
+    received = _ReceivedInOrder(account)
     for row_of_input, stored in _inputs(connection, account):
         number = int(row_of_input[0])
         if number != last + 1:
@@ -133,6 +137,7 @@ def _check_journal(connection: sqlite.Connection, account: AccountRow) -> tuple[
             findings.append(_found(account, number, f"step {number} does not match its hash: a row of it was changed"))
         if ends.pop(number, stored) != stored:
             findings.append(_found(account, number, f"step {number} has not the hash that a run noted at its end"))
+        findings += received.take(row_of_input)
         digest, last = stored, number
     findings += [
         _found(account, step, f"a run ended with step {step} and the journal ends with step {last}: steps were cut off")
@@ -143,6 +148,28 @@ def _check_journal(connection: sqlite.Connection, account: AccountRow) -> tuple[
         _found(account, step, f"{table} has a row of step {step}, which is not there") for step, table in rows_of.left()
     ]
     return last, digest, findings
+
+
+class _ReceivedInOrder:
+    """Find market events that were stepped after one that was received later.
+
+    Reports are another matter: where bars of two instruments end together, what the venue did at the open of the
+    second is heard after the end of the first.
+    """
+
+    def __init__(self, account: AccountRow) -> None:
+        self._account = account
+        self._number, self._ts_ns = 0, 0
+
+    def take(self, row_of_input: tuple[Any, ...]) -> list[Finding]:
+        number, kind, _, ts_ns = row_of_input[:4]
+        if kind not in _MARKET_KINDS:
+            return []
+        if ts_ns < self._ts_ns:
+            message = f"step {number} ({kind}) was received before step {self._number}, which stands before it"
+            return [_found(self._account, number, message)]
+        self._number, self._ts_ns = number, ts_ns
+        return []
 
 
 def _noted_ends(connection: sqlite.Connection, account: AccountRow) -> dict[int, bytes]:

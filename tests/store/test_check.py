@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from engine.core.errors import BadInput
-from engine.core.messages import EMPTY_STEP, Pause
+from engine.core.messages import EMPTY_STEP, Pause, Step, Tick
 from engine.store.accounts import finish_run, start_run
 from engine.store.check import check_database
 from engine.store.vocabulary import RunKind, RunStatus
+from engine.testing.scenario import OPEN_TS_NS, SPY
 
 _OPERATOR: dict[str, Any] = {
     "venue_ts_ns": 2**61,
@@ -199,3 +200,16 @@ def test_a_damaged_page_is_found(make_store: Callable[..., Any], history: Any) -
 def test_a_missing_database_is_named(tmp_path: Any) -> None:
     with pytest.raises(BadInput, match="no database at"):
         check_database(tmp_path / "none.sqlite")
+
+
+def test_a_print_that_is_stepped_after_a_later_one_is_found(make_store: Callable[..., Any]) -> None:
+    """Reports may be heard late; a feed never goes back."""
+    store = make_store()
+    ticks = [
+        Tick(instrument_id=SPY, price=100.0, size=1.0, venue_ts_ns=ts_ns, received_ts_ns=ts_ns)
+        for ts_ns in (OPEN_TS_NS, OPEN_TS_NS + 7, OPEN_TS_NS + 7, OPEN_TS_NS + 5)
+    ]
+    store.write([(tick, Step((), ())) for tick in ticks])
+    (finding,) = check_database(store.path).findings
+    assert (finding.check, finding.step) == ("journal", 4)
+    assert finding.message == "step 4 (Tick) was received before step 3, which stands before it"
