@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 from engine.core.execution.bracket_table import ExitStyle
-from engine.core.messages import Command, Event, MarketEvent, Step, VenueReport
+from engine.core.messages import Command, Event, MarketEvent, Quote, Step, Tick, VenueReport
 from engine.core.values import Instrument, InstrumentId, Sessions
 
 
@@ -69,6 +69,9 @@ class SimulatedVenue(Venue, Protocol):
 
     def observe_rest(self, event: MarketEvent) -> None:
         """Match what the rest of a bar decides, or a tick, or a quote."""
+
+    def observe_past(self, event: Tick | Quote) -> None:
+        """Know the market as of an event that was processed before a restart; nothing is matched by it."""
 
 
 class Journal(Protocol):

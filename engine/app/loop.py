@@ -7,8 +7,18 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from engine.core.messages import EMPTY_STEP, BarClosed, CorporateAction, Event, MarketEvent, Quote, Step, Tick
-from engine.core.pipeline import Pipeline
+from engine.core.messages import (
+    EMPTY_STEP,
+    BarClosed,
+    CorporateAction,
+    Event,
+    FeedInterrupted,
+    MarketEvent,
+    Quote,
+    Step,
+    Tick,
+)
+from engine.core.pipeline import Pipeline, PrintEvent
 from engine.core.values import MINUTE_NS
 from engine.ports import Journal, SimulatedVenue
 
@@ -78,6 +88,12 @@ class EngineLoop:
         result = self._pipeline.step(event)
         self._keep(event, result, on_append)
         return result
+
+    def rebuild(self, event: PrintEvent | FeedInterrupted) -> None:
+        """Show a market event that was processed before a restart to what keeps no journal: venue and bar builders."""
+        if isinstance(event, Tick | Quote) and self._venue.has_work(event.instrument_id):
+            self._venue.observe_past(event)
+        self._pipeline.rebuild(event)
 
     def settle(self) -> bool:
         """Step every report that the venue has ready, until it has none; return whether there were any."""

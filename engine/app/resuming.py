@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from engine.core.errors import BadInput, Halt
-from engine.core.messages import Event, Step
-from engine.core.pipeline import LAW_VERSION
+from engine.core.messages import Event, MarketEvent, Step
+from engine.core.pipeline import LAW_VERSION, PrintEvent
 from engine.store.accounts import AccountRow
 from engine.store.connection import open_reader, sqlite
 from engine.store.writer import GENESIS, SqliteJournal, chained, step_rows
@@ -52,6 +52,44 @@ def require_same_law(database: Path, account_name: str) -> None:
             f"{LAW_VERSION}: go on with the program that wrote it, or name another file with --db (status, sql, order "
             "show and db check still read it)."
         )
+
+
+class LastMoment:
+    """Tell the prints and quotes of a feed that were processed before a restart from those that were not.
+
+    Every one earlier than the engine's time was. Of those at that very moment, they are the ones up to the last that
+    was journaled: what came after it and yielded nothing yields nothing again.
+    """
+
+    def __init__(self) -> None:
+        self._last: Event | None = None
+        # How often it stands in the journal: prints may be equal in everything.
+        self._count = 0
+        self._now_ts_ns = 0
+
+    def take(self, event: Event) -> None:
+        """Take the next event of the journal."""
+        # Which moments a feed tells depends on where it starts.
+        if not isinstance(event, PrintEvent):
+            return
+        self._count = self._count + 1 if event == self._last else 1
+        self._last = event
+
+    def until(self, now_ts_ns: int) -> Self:
+        """Take the engine's time after the journal, ns UTC; from here on ask for the events of the feed."""
+        self._now_ts_ns = now_ts_ns
+        if self._last is None or self._last.received_ts_ns < now_ts_ns:
+            self._count = 0
+        return self
+
+    def has_passed(self, event: MarketEvent) -> bool:
+        """Return whether the next event of the feed was processed before."""
+        if event.received_ts_ns != self._now_ts_ns:
+            return event.received_ts_ns < self._now_ts_ns
+        if not self._count:
+            return False
+        self._count -= event == self._last
+        return True
 
 
 class ResumingJournal:

@@ -13,7 +13,7 @@ from uuid import uuid4
 from engine.app.loop import EngineLoop, Observer
 from engine.app.modes import TAPE_SETTINGS, RunSpec, make_pipeline, make_venue, opening, paper_namespace, register
 from engine.app.recovery import restore
-from engine.app.resuming import require_same_law
+from engine.app.resuming import LastMoment, require_same_law
 from engine.core.errors import BadInput
 from engine.core.execution.order_table import OrderState
 from engine.core.execution.orders import WorkingOrder
@@ -81,6 +81,7 @@ class TradingAccount:
         self.loop: EngineLoop
         self._journal: SqliteJournal
         self._run_id = 0
+        self._last_moment = LastMoment()
         #: Steps that an earlier process had journaled.
         self.recovered_steps = 0
 
@@ -109,7 +110,7 @@ class TradingAccount:
         now_ts_ns = self._clock.now_ns()
         self.account = self._account(now_ts_ns)
         self.pipeline = make_pipeline(spec, self.account.namespace)
-        submitted = restore(self.pipeline, self._connection, self.account, observer=self._on_recovered)
+        submitted = restore(self.pipeline, self._connection, self.account, observer=self._on_restored)
         self._journal = SqliteJournal(self._connection, self.account)
         self.recovered_steps = self._journal.step_count
         book = stack.enter_context(PaperBook(book_path(self.database)))
@@ -120,6 +121,11 @@ class TradingAccount:
         # What an operator asked for meanwhile comes before anything that leaves for the venue again.
         self._take_requests()
         self._reconcile(submitted)
+
+    def _on_restored(self, event: Event, step: Step) -> None:
+        self._last_moment.take(event)
+        if self._on_recovered is not None:
+            self._on_recovered(event, step)
 
     def _account(self, now_ts_ns: int) -> AccountRow:
         known = find_account(self._connection, ACCOUNT_NAME)
@@ -218,19 +224,17 @@ class TradingAccount:
 
     def _remaining(self) -> Iterator[MarketEvent]:
         pipeline, feed = self.pipeline, self.spec.feed
-        ends = [pipeline.resume_from(each.instrument_id) for each in feed.instruments]
-        if any(end is not None for end in ends) and pipeline.now_ts_ns:
+        if self.recovered_steps:
+            ends = [pipeline.resume_from(each.instrument_id) for each in feed.instruments]
             # From the oldest minute that is not finished: prints of an unfinished minute were not journaled.
-            oldest = min(end for end in ends if end is not None)
-            start = oldest if all(end is not None for end in ends) else None
-            yield from self._unseen(feed.events(None if start is None else start - 1))
+            start = min((end - 1 for end in ends if end is not None), default=None)
+            yield from self._unseen(feed.events(None if None in ends else start))
             return
         events = feed.events()
         first = next(events, None)
         if first is None:
             raise BadInput("The data hold no event of the chosen symbols: name another file or other symbols.")
-        if not self.recovered_steps:
-            self.loop.process(opening(self.spec, first.venue_ts_ns))
+        self.loop.process(opening(self.spec, first.venue_ts_ns))
         yield first
         yield from events
 
@@ -239,7 +243,9 @@ class TradingAccount:
             each.instrument_id: self.pipeline.resume_from(each.instrument_id) or 0
             for each in self.spec.feed.instruments
         }
+        moment = self._last_moment.until(self.pipeline.now_ts_ns)
         for event in events:
+            is_past = moment.has_passed(event)
             if isinstance(event, BarClosed):
                 if event.bar.start_ts_ns < seen[event.bar.instrument_id]:
                     continue
@@ -248,6 +254,10 @@ class TradingAccount:
                 taken_ts_ns = self.pipeline.now_ts_ns + isinstance(event, CorporateAction)
                 if event.received_ts_ns < taken_ts_ns:
                     continue
+            elif is_past:
+                # What it did is in the journal: later events may have acted since.
+                self.loop.rebuild(event)
+                continue
             yield event
 
     def _take_requests(self) -> None:

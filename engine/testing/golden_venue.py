@@ -24,7 +24,9 @@ from engine.core.messages import (
     OrderFilled,
     OrderRejected,
     QueryOrder,
+    Quote,
     SubmitOrder,
+    Tick,
     VenueReport,
 )
 from engine.core.values import ClientOrderId, ExecutionId, Instrument, InstrumentId, OrderType, Side, exact
@@ -115,6 +117,9 @@ class GoldenVenue:
                     f"The bar at {event.bar.start_ts_ns} ns UTC reaches the stop {order.stop_price}, which this "
                     "venue cannot fill: give the strategy a stop that is out of reach."
                 )
+
+    def observe_past(self, event: Tick | Quote) -> None:
+        """Know nothing of ticks and quotes: this venue matches bars."""
 
     def _accept(self, order: SubmitOrder) -> None:
         identity, ts_ns = order.client_order_id, order.decided_ts_ns

@@ -61,7 +61,7 @@ from engine.matching import match_open, match_quote, match_rest, match_tick
 from engine.venues.paper_actions import apply_action
 from engine.venues.paper_book import PaperBook
 from engine.venues.paper_desk import PaperDesk, PaperSettings, cancel_rejected, rejected
-from engine.venues.paper_state import OPEN_DONE, REST_DONE, TAPE, Lane, Moment, PaperOrderStatus
+from engine.venues.paper_state import OPEN_DONE, REST_DONE, TAPE, Lane, LaneState, Moment, PaperOrderStatus
 
 __all__ = ["PaperBook", "PaperSettings", "PaperVenue"]
 
@@ -173,6 +173,13 @@ class PaperVenue:
             apply_action(self._desk, self._lanes[event.instrument_id], event)
             self._desk.finish()
 
+    def observe_past(self, event: Tick | Quote) -> None:
+        """Know the market as of an event that was processed before a restart; nothing is matched, for that was done."""
+        lane = self._lanes[event.instrument_id]
+        if not _is_valid(event) or lane.has_passed(event):
+            return
+        _know(lane.state, event)
+
     def _rest_of_bar(self, event: BarClosed) -> None:
         bar = event.bar
         lane = self._lanes[bar.instrument_id]
@@ -199,11 +206,10 @@ class PaperVenue:
 
     def _on_tick(self, event: Tick) -> None:
         lane = self._lanes[event.instrument_id]
-        if not (0 < event.price < _INFINITY and 0 < event.size < _INFINITY) or lane.has_passed(event):
+        if not _is_valid(event) or lane.has_passed(event):
             return
         moment = self._enter(lane, event)
-        state = lane.state
-        state.price, state.price_ts_ns, state.has_prints = event.price, event.received_ts_ns, True
+        _know(lane.state, event)
         if lane.working and lane.in_session(event.venue_ts_ns):
             matches = match_tick(
                 lane.working.values(),
@@ -218,11 +224,11 @@ class PaperVenue:
 
     def _on_quote(self, event: Quote) -> None:
         lane = self._lanes[event.instrument_id]
-        if not 0 < event.bid <= event.ask < _INFINITY or lane.has_passed(event):
+        if not _is_valid(event) or lane.has_passed(event):
             return
         moment = self._enter(lane, event)
         state = lane.state
-        state.bid, state.ask, state.quote_ts_ns = event.bid, event.ask, event.received_ts_ns
+        _know(state, event)
         if lane.working and lane.in_session(event.venue_ts_ns):
             matches = match_quote(
                 lane.working.values(),
@@ -296,3 +302,16 @@ class PaperVenue:
             self._desk.deliver_again(identity, decided)
             return
         self._desk.answer(rejected(identity, "unknown order", Moment(decided, self._desk.clock(decided))))
+
+
+def _is_valid(event: Tick | Quote) -> bool:
+    if isinstance(event, Tick):
+        return 0 < event.price < _INFINITY and 0 < event.size < _INFINITY
+    return 0 < event.bid <= event.ask < _INFINITY
+
+
+def _know(state: LaneState, event: Tick | Quote) -> None:
+    if isinstance(event, Tick):
+        state.price, state.price_ts_ns, state.has_prints = event.price, event.received_ts_ns, True
+    else:
+        state.bid, state.ask, state.quote_ts_ns = event.bid, event.ask, event.received_ts_ns

@@ -22,10 +22,8 @@ from engine.core.messages import (
     Bar,
     BarClosed,
     BookEvent,
-    CancelRejected,
     Draft,
     Event,
-    ExecutionBusted,
     FeedInterrupted,
     Flatten,
     GapMarked,
@@ -34,13 +32,7 @@ from engine.core.messages import (
     InstrumentStatus,
     Kill,
     OperatorCommand,
-    OrderAcknowledged,
-    OrderAwaitingApproval,
-    OrderCanceled,
-    OrderExpired,
     OrderFilled,
-    OrderRejected,
-    OutcomeUnknown,
     Pause,
     Quote,
     QuoteConsulted,
@@ -54,7 +46,7 @@ from engine.core.messages import (
     VenueReport,
 )
 from engine.core.pipeline.bookkeeping import Bookkeeper
-from engine.core.pipeline.builders import Builders, refuse
+from engine.core.pipeline.builders import Builders, PrintEvent, refuse
 from engine.core.pipeline.desk import Desk, scope_of
 from engine.core.pipeline.settings import Market, PipelineSettings, StrategyBinding
 from engine.core.risk.states import ACCOUNT, TradingTrigger
@@ -65,17 +57,6 @@ _NEVER: Final = 2**63 - 1
 _new_step: Final = tuple.__new__
 _REGULAR: Final = SessionKind.REGULAR
 _TAPE_EVENTS: Final = frozenset({Tick, TickCorrected, TickCanceled})
-_REPORTS: Final[tuple[type, ...]] = (
-    OrderAcknowledged,
-    OrderAwaitingApproval,
-    OrderFilled,
-    OrderCanceled,
-    OrderExpired,
-    OrderRejected,
-    CancelRejected,
-    OutcomeUnknown,
-    ExecutionBusted,
-)
 _OPERATOR_TRIGGERS: Final[dict[type, TradingTrigger]] = {
     Pause: TradingTrigger.PAUSED,
     Resume: TradingTrigger.RESUMED,
@@ -134,7 +115,7 @@ class Pipeline:
             Resume: self._on_operator,
             Kill: self._on_operator,
             Flatten: self._on_operator,
-            **dict.fromkeys(_REPORTS, self._on_report),
+            **dict.fromkeys(get_args(VenueReport), self._on_report),
             **dict.fromkeys(get_args(BookEvent), self._on_books),
         }
 
@@ -169,6 +150,7 @@ class Pipeline:
         """
         for quote in (*quotes, *([event] if isinstance(event, Quote) else ())):
             self._market(quote.instrument_id).quote = quote
+        self._makers.remember_refusals(event, refusals)
         draft = self._begin(event.received_ts_ns, None)
         self._pass_time(draft)
         for bar in bars:
@@ -188,6 +170,19 @@ class Pipeline:
             draft.facts += refusals
         self._set_wake()
         return self._handlers[event.__class__](event, draft)
+
+    def rebuild(self, event: PrintEvent | FeedInterrupted) -> None:
+        """Let the bar builders see again what was processed before a restart; all that came of it is in the journal.
+
+        To be called after the last `restore`, in the order of the feed. Nobody else sees the event: no watched price,
+        no strategy, no deadline.
+        """
+        key = event.instrument_id
+        if key not in self._builders:
+            self._new_builder(key, event.received_ts_ns)
+        self._makers.rebuild(event)
+        if isinstance(event, Quote):
+            self._market(key).quote = event
 
     def resume_from(self, instrument_id: InstrumentId) -> int | None:
         """Return the end of an instrument's last finished minute, ns UTC: where its feed goes on. None before one."""
