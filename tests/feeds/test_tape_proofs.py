@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -12,9 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from engine.core.bars import PrintSource, TapeRules, trade_filter
-from engine.core.messages import Bar
+from engine.core.messages import Bar, Quote
 from engine.core.pipeline import Pipeline, PipelineSettings
-from engine.core.values import AccountId
+from engine.core.values import MINUTE_NS, AccountId
 from engine.feeds.bar_diff import Comparison, compare_bars
 from engine.feeds.bar_files import BarRules, build_bars
 from engine.feeds.files import MarketKind, read_market
@@ -105,16 +106,36 @@ def test_the_prices_of_spy_come_out_of_the_tape(real: Real) -> None:
     assert sum(int(bar.volume) != expected[ts]["volume"] for ts, bar in bars.items()) == 2
 
 
+def last_sizes(feed: ReplayFeed) -> dict[int, tuple[int, int]]:
+    """Return the sizes of the last quote of each minute, bid and ask, by the minute's start."""
+    return {
+        event.venue_ts_ns // MINUTE_NS * MINUTE_NS: (int(event.bid_size), int(event.ask_size))
+        for event in feed.events()
+        if isinstance(event, Quote)
+    }
+
+
 @pytest.mark.parametrize(("symbol", "count", "equal"), [("IBM", 1727, 1725), ("BAC", 1277, 1277)])
 def test_published_quotes_come_out_of_the_sides(
     real: Real, tmp_path: Path, symbol: str, count: int, equal: int
 ) -> None:
+    """Every published minute, and two more of IBM that the publisher left out.
+
+    Those are 16:05 New York on the second and third day. The next published minute of each of these days, 16:07 and
+    16:09, opens where the last one before the left-out minute closed: these are the two that are not equal.
+    """
     path = real(f"us_equity_lean/tick_quotes_{symbol}.parquet", {"px_e4": "price"})
     expected = published("minute_quotes", symbol, days_of(path))
     feed = ReplayFeed([read_market(path, MarketKind.QUOTES, drops_suspicious=True)])
     bars = last_revisions(feed, symbol, PrintSource.QUOTES)
     found = [prices(bars[ts].quotes, SIDES) == [row[f"{name}_e4"] for name in SIDES] for ts, row in expected.items()]
     assert (len(found), sum(found)) == (count, equal)
+    left_out = ["2013-10-08T20:05:00+00:00", "2013-10-09T20:05:00+00:00"] if symbol == "IBM" else []
+    assert [datetime.fromtimestamp(ts // 10**9, UTC).isoformat() for ts in sorted(bars.keys() - expected)] == left_out
+    sizes = last_sizes(feed)
+    assert {ts: sizes[ts] for ts in expected} == {
+        ts: (row["bid_size"], row["ask_size"]) for ts, row in expected.items()
+    }
     out = tmp_path / "bars.parquet"
     assert build_bars(MarketKind.QUOTES, path, out, rules=BarRules(filter="lean")).bars == len(bars)
     for row in pq.read_table(out).to_pylist():
