@@ -12,7 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from fractions import Fraction
 from heapq import heappop, heappush
+from math import prod
 from random import Random
 from typing import Any, Final
 
@@ -77,6 +79,7 @@ class Temper:
     cut_short: frozenset[Leg] = _NOBODY
     #: Taken back some seconds after their execution.
     busted: frozenset[Leg] = _NOBODY
+    busted_after_s: tuple[int, int] = (5, 60)
     #: A cancel of these has no effect and no answer for so many seconds.
     cancel_hangs: frozenset[Leg] = _NOBODY
     hang_s: int = 0
@@ -132,6 +135,8 @@ class MeanVenue:
         self._count = 0
         self._refusals = 0
         self._untold: set[ExecutionId] = set()
+        # What was counted by each split, and new shares for one old.
+        self._splits: list[tuple[int, Fraction]] = []
         # What comes later: (moment, number, a report to deliver or something that happens).
         self._later: list[tuple[int, int, VenueReport | Callable[[], None]]] = []
 
@@ -150,6 +155,12 @@ class MeanVenue:
     def observe(self, price: Decimal, ts_ns: int) -> None:
         """Let the price change at a moment; what it satisfies executes."""
         self._at(ts_ns, lambda: self._set_price(price))
+
+    def split(self, new_shares: int, old_shares: int) -> None:
+        """Split what is held; a part of a share is paid out. Orders stay as they are until they are canceled."""
+        self._splits.append((self._count, Fraction(new_shares, old_shares)))
+        self.position = Decimal(int(Fraction(self.position) * Fraction(new_shares, old_shares)))
+        self.price = self.price * old_shares / new_shares
 
     def next_report(self, until_ts_ns: int) -> VenueReport | None:
         """Let time pass and return the next report that is received by a moment, or None."""
@@ -332,11 +343,14 @@ class MeanVenue:
             # The fills do not add up to the order, so they do not tell that it is over.
             self._say(order, OrderCanceled, reason="linked order filled", **_told_filled(order, OrderCanceled))
         if order.leg in self.temper.busted:
-            self._in(5, 60, lambda: self._bust(order, filled))
+            number = self._count
+            self._in(*self.temper.busted_after_s, lambda: self._bust(order, filled, number))
 
-    def _bust(self, order: VenueOrder, filled: OrderFilled) -> None:
+    def _bust(self, order: VenueOrder, filled: OrderFilled, number: int) -> None:
         self.has_busted = True
-        self.position -= filled.quantity if order.leg is Leg.ENTRY else -filled.quantity
+        ratio = prod((ratio for count, ratio in self._splits if count >= number), start=Fraction(1))
+        quantity = Decimal(int(Fraction(filled.quantity) * ratio))
+        self.position -= quantity if order.leg is Leg.ENTRY else -quantity
         self._say(order, ExecutionBusted, execution_id=filled.execution_id, reason="clearly erroneous")
 
     def _lower_siblings(self, order: VenueOrder, quantity: Decimal) -> None:

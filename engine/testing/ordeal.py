@@ -7,7 +7,8 @@
 
 After every event it watches, by the venue's truth: nothing is sold that is not held, open sells never exceed what is
 held, and what is held is not without a stop or a market exit for longer than `exposed_ns_max` of session time, unless
-the engine has halted. `check` adds the end (flat, or halted with a reason), the books, and that every step replays.
+the engine has halted. By the engine's own books, exits that stay never exceed the position, and brackets hold together
+what is there. `check` adds the end (flat, or halted with a reason), the books, and that every step replays.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from random import Random
 from typing import Final
 
 from engine.core.execution.bracket_table import ExitStyle
+from engine.core.execution.brackets import Bracket
 from engine.core.execution.settings import Deadlines
 from engine.core.messages import (
     EMPTY_STEP,
@@ -25,6 +27,7 @@ from engine.core.messages import (
     Event,
     InputsRefused,
     InstrumentStatus,
+    ShareSplit,
     Signal,
     Step,
     TimeAdvanced,
@@ -54,10 +57,15 @@ class Ordeal:
         limits: Limits | None = None,
         exposed_ns_max: int | None = None,
         tells_halts: bool = False,
+        split: tuple[int, int, int] | None = None,
     ) -> None:
-        """Put the parts together; with `tells_halts` the engine is told when the exchange halts and resumes."""
+        """Put the parts together; with `tells_halts` the engine is told when the exchange halts and resumes.
+
+        `split` is a minute before whose trading the shares are split, and how many new ones there are for how many.
+        """
         self.exit_style = exit_style
         self._script = script
+        self._split = split
         self._limits = limits
         self.scenario = self._new_account()
         self.venue = MeanVenue(temper, seed=seed, exit_style=exit_style, sessions=TWO_SESSIONS)
@@ -97,12 +105,29 @@ class Ordeal:
         A pair is a close and what the venue trades at instead: the price was there, and is gone when an order comes.
         """
         for minute, shown in enumerate(closes, start=from_minute):
-            close, traded = shown if isinstance(shown, tuple) else (shown, shown)
+            close, traded = (self._after_split(price, minute) for price in _pair(shown))
             start = OPEN_TS_NS + minute * MINUTE_NS
+            if self._split is not None and minute == self._split[0]:
+                self._split_shares(*self._split[1:])
             self.venue.observe(Decimal(repr(traded)), start + self._random.randrange(60) * SECOND_NS)
             self.pass_to(start + MINUTE_NS - 1)
             self.scenario.now_ts_ns = start + MINUTE_NS
             self._take(self.scenario.bar(minute, close))
+
+    def _after_split(self, price: float, minute: int) -> float:
+        if self._split is None or minute < self._split[0]:
+            return price
+        _, new, old = self._split
+        return round(price * old / new, 2)
+
+    def _split_shares(self, new: int, old: int) -> None:
+        now = self.scenario.now_ts_ns
+        self.venue.split(new, old)
+        self.give(
+            ShareSplit(
+                venue_ts_ns=now, received_ts_ns=now, instrument_id=SPY, new_shares=new, old_shares=old, source="test"
+            )
+        )
 
     def rest(self) -> None:
         """Let the account alone for some hours, over the night where the session ends meanwhile."""
@@ -143,6 +168,7 @@ class Ordeal:
         for command in step.commands:
             self.venue.send(command)
         self._watch()
+        self._watch_the_engine()
 
     # --- watching ------------------------------------------------------------------------------------------
 
@@ -161,6 +187,18 @@ class Ordeal:
         self.exposed_ns = max(self.exposed_ns, exposed_ns)
         if exposed_ns > self._exposed_ns_max:
             self.breaches.append(f"{venue.exposed()} without protection for {exposed_ns / 1e9:.0f} s at {now}")
+
+    # By the engine's own books: this holds even where the venue takes back what it has told.
+    def _watch_the_engine(self) -> None:
+        now, ledger = self.scenario.now_ts_ns, self.pipeline.ledger
+        position = ledger.position(STRATEGY, SPY)
+        brackets = self.pipeline.execution.open_brackets()
+        outstanding = sum((_stays(bracket) for bracket in brackets), Decimal(0))
+        if outstanding > position:
+            self.breaches.append(f"exits of {outstanding} stay for {position} in the books at {now}")
+        held = sum((max(Decimal(0), bracket.held) for bracket in brackets), Decimal(0))
+        if held != int(position):
+            self.breaches.append(f"brackets hold {held}, the books {position} at {now}")
 
     def check(self, *, may_halt: bool) -> None:
         """Raise AssertionError for the first thing that did not hold."""
@@ -198,7 +236,22 @@ class Ordeal:
                 raise AssertionError(f"the step of {event} replays as {repeated}, not {step}")
 
 
+def _stays(bracket: Bracket) -> Decimal:
+    # What the exits could sell whose end nobody has asked for; linked legs count once.
+    total = Decimal(0)
+    for number in range(len(bracket.pairs) + 1):
+        legs = [each for each in bracket.exits if each.pair == number and not each.cancel_requested]
+        remaining = [each.remaining for each in legs]
+        left = bracket.pair(number).left if number else sum(remaining, Decimal(0))
+        total += min(left, max(remaining, default=Decimal(0)) if number else left)
+    return total
+
+
 _NEXT_OPEN: Final = TWO_SESSIONS[1].open_ts_ns
+
+
+def _pair(shown: float | tuple[float, float]) -> tuple[float, float]:
+    return shown if isinstance(shown, tuple) else (shown, shown)
 
 
 def _session_ns(since_ts_ns: int, until_ts_ns: int) -> int:

@@ -40,6 +40,8 @@ class Family:
     may_halt: bool = False
     #: Whether the engine is told when the exchange halts and resumes.
     tells_halts: bool = False
+    #: A minute before which the shares are split, into how many, of how many.
+    split: tuple[int, int, int] | None = None
     script: dict[int, Signal] = field(default_factory=lambda: {ENTER_AT: enter(), LEAVE_AT: leave()})
 
 
@@ -47,6 +49,9 @@ def minutes(*bounds: int) -> tuple[tuple[int, int], ...]:
     """Return a halt between two minutes of the session."""
     return ((OPEN_TS_NS + bounds[0] * MINUTE_NS, OPEN_TS_NS + bounds[1] * MINUTE_NS),)
 
+
+#: Entries in parts, each taken back after the split.
+AFTER_SPLIT = Temper(parts=frozenset({ENTRY}), busted=frozenset({ENTRY}), busted_after_s=(120, 600))
 
 FAMILIES = (
     Family("an honest venue", Temper()),
@@ -104,6 +109,27 @@ FAMILIES = (
         exposed_s=10,
         script={ENTER_AT: enter(limit=99.0), LEAVE_AT: leave()},
     ),
+    Family(
+        "split before the entry fills",
+        Temper(),
+        split=(ENTER_AT + 2, 2, 1),
+        script={ENTER_AT: enter(limit=99.0), LEAVE_AT: leave()},
+    ),
+    Family(
+        "split into fewer before the entry fills",
+        Temper(),
+        split=(ENTER_AT + 2, 1, 2),
+        script={ENTER_AT: enter(limit=99.0), LEAVE_AT: leave()},
+    ),
+    Family("split while it is protected", Temper(), split=(8, 2, 1)),
+    Family("split into fewer while it is protected", Temper(), split=(8, 1, 2)),
+    Family("split into fewer with a part over", Temper(parts=frozenset({ENTRY})), split=(8, 2, 3)),
+    Family("split as the target is touched", Temper(), split=(7, 2, 1)),
+    Family("split while it leaves", Temper(parts=frozenset({EXIT})), exposed_s=10, split=(LEAVE_AT + 1, 2, 1)),
+    Family("split, then an entry is taken back", AFTER_SPLIT, may_halt=True, split=(4, 2, 1)),
+    Family("split into fewer, then an entry is taken back", AFTER_SPLIT, may_halt=True, split=(4, 1, 2)),
+    Family("split with a part over, then an entry is taken back", AFTER_SPLIT, may_halt=True, split=(4, 2, 3)),
+    Family("split, then an exit is taken back", replace(AFTER_SPLIT, busted=EXITS), may_halt=True, split=(19, 3, 2)),
 )
 
 #: The close reached the target, but the price is gone when an order comes.
@@ -222,6 +248,7 @@ def test_a_life(family: Family, path: str, style: ExitStyle, seed: int) -> None:
         exit_style=style,
         exposed_ns_max=exposed_ns_max,
         tells_halts=family.tells_halts,
+        split=family.split,
     )
     ordeal.play(PATHS[path](Random(f"{family.name}|{path}|{seed}")))
     ordeal.rest()
