@@ -320,16 +320,16 @@ def _other(step: Step) -> PositionChanged:
     )
 
 
-def corrected(scenario: Scenario, strategy: str, instrument: int) -> Step:
+def corrected(scenario: Scenario, strategy: str = STRATEGY, instrument: int = SPY, *, by: int = 5) -> Step:
     return scenario.give(
         PositionCorrected(
             venue_ts_ns=scenario.now_ts_ns,
             received_ts_ns=scenario.now_ts_ns,
             strategy_id=StrategyId(strategy),
             instrument_id=InstrumentId(instrument),
-            kind=AdjustmentKind.ADOPTION,
-            quantity=Decimal(5),
-            cost=Decimal(500),
+            kind=AdjustmentKind.ADOPTION if by > 0 else AdjustmentKind.CORRECTION,
+            quantity=Decimal(by),
+            cost=Decimal(max(0, by * 100)),
             source="broker",
         )
     )
@@ -344,3 +344,107 @@ def test_an_adopted_position_is_seen_by_its_strategy() -> None:
         corrected(scenario, "stranger", SPY)
     with pytest.raises(BadInput, match="instrument 9 is not of this run"):
         corrected(scenario, STRATEGY, 9)
+
+
+def held_in_parts(exit_style: ExitStyle, *parts: str) -> Scenario:
+    """Return a scenario that holds 100 shares, bought in these parts, each with its working legs."""
+    scenario = Scenario({0: enter(), 1: leave()}, exit_style=exit_style)
+    scenario.bar(0)
+    (entry,) = scenario.submitted()
+    scenario.ack(entry)
+    for part in parts:
+        scenario.fill(entry, "100.00", part)
+    for order in scenario.submitted()[1:]:
+        scenario.ack(order)
+    return scenario
+
+
+def wished(scenario: Scenario) -> Decimal:
+    """Return what could be sold by stops and market exits whose cancel is not asked for."""
+    canceled = set(scenario.canceled())
+    orders = [order for order in scenario.pipeline.execution.open_orders() if order.leg in (Leg.STOP, Leg.EXIT)]
+    return sum((order.remaining for order in orders if order.client_order_id not in canceled), Decimal(0))
+
+
+@pytest.mark.parametrize("exit_style", ExitStyle)
+@pytest.mark.parametrize("parts", [("100",), ("1", "59", "40"), ("40", "60")])
+@pytest.mark.parametrize("leaves_at", [None, 1])
+def test_what_a_correction_takes_out_no_exit_sells(
+    exit_style: ExitStyle, parts: tuple[str, ...], leaves_at: int | None
+) -> None:
+    """I-12: of 100 shares 60 are gone; the stops that work are to sell 40, and do."""
+    scenario = held_in_parts(exit_style, *parts)
+    if leaves_at is not None:
+        scenario.bar(leaves_at)
+        confirm(scenario)
+    corrected(scenario, by=-60)
+    assert wished(scenario) <= 40
+    confirm(scenario)
+    bracket = scenario.pipeline.execution.bracket(1)
+    assert (
+        scenario.pipeline.ledger.position(STRATEGY, SPY)
+        == bracket.held
+        == could_sell(scenario)
+        == wished(scenario)
+        == 40
+    )
+    for order in scenario.submitted():
+        working = scenario.pipeline.execution.order(order.client_order_id)
+        if order.side is Side.SELL and order.limit_price is None and working is not None and working.is_open:
+            scenario.fill(order, "98.50")
+    assert scenario.pipeline.ledger.position(STRATEGY, SPY) == 0
+    assert scenario.pipeline.ledger.oversold(STRATEGY, SPY) == 0
+    assert bracket.is_final
+    assert not scenario.made(TradingStateChanged)
+
+
+@pytest.mark.parametrize("exit_style", ExitStyle)
+def test_a_correction_that_leaves_nothing_closes_the_bracket(exit_style: ExitStyle) -> None:
+    scenario = held_in_parts(exit_style, "40", "60")
+    corrected(scenario, by=-100)
+    assert wished(scenario) == 0
+    confirm(scenario)
+    assert scenario.pipeline.execution.bracket(1).is_settled
+    assert scenario.pipeline.execution.open_brackets() == []
+
+
+def test_a_correction_first_takes_what_no_bracket_holds() -> None:
+    scenario = held_in_parts(ExitStyle.REST_STOP, "100")
+    corrected(scenario, by=60)
+    corrected(scenario, by=-60)
+    assert scenario.canceled() == []
+    assert wished(scenario) == scenario.pipeline.ledger.position(STRATEGY, SPY) == 100
+
+
+def test_a_target_is_taken_for_what_a_correction_left() -> None:
+    scenario = held_in_parts(ExitStyle.REST_STOP, "100")
+    corrected(scenario, by=-60)
+    confirm(scenario)
+    scenario.ack(scenario.submitted()[-1])
+    scenario.tick(103.0)
+    confirm(scenario)
+    target = scenario.submitted()[-1]
+    assert (target.quantity, target.limit_price) == (Decimal(40), Decimal("103.00"))
+
+
+def halts(scenario: Scenario) -> list[str]:
+    return [fact.reason for fact in scenario.made(TradingStateChanged)]
+
+
+def test_what_a_correction_brings_halts_and_a_flatten_names_what_it_does_not_sell() -> None:
+    scenario = held_in_parts(ExitStyle.REST_STOP, "100")
+    corrected(scenario, by=60)
+    nothing_protects = "scripted holds 60 SPY in no bracket: nothing protects them: sell them, or resume"
+    assert halts(scenario) == [nothing_protects]
+    flatten(scenario)
+    confirm(scenario)
+    assert halts(scenario)[1:] == [
+        "scripted holds 60 SPY in no bracket: flatten does not sell them: close them by hand"
+    ]
+    assert scenario.submitted()[-1].quantity == 100
+
+
+def test_a_flatten_of_what_brackets_hold_halts_nothing() -> None:
+    scenario = held_in_parts(ExitStyle.REST_STOP, "100")
+    flatten(scenario)
+    assert halts(scenario) == []

@@ -73,6 +73,16 @@ class Bracket:
         """Return the pairs that still have something to sell; none where nothing is held (an entry taken back)."""
         return [pair for pair in self.pairs if pair.left] if self.held > 0 else []
 
+    @property
+    def waits_as_a_whole(self) -> bool:
+        """Return whether it has one deadline; else each pair has its own, and the bracket's tells the next of them."""
+        return bool(self.wanted_exit) or not self.living_pairs
+
+    @property
+    def deadlines(self) -> list[int | None]:
+        """Return when what it waits for runs out, ns UTC."""
+        return [self.deadline_ts_ns] if self.waits_as_a_whole else [pair.deadline_ts_ns for pair in self.living_pairs]
+
     def void_pairs(self) -> None:
         """Give up what pairs still had to sell: nothing is held any more."""
         for pair in self.pairs:

@@ -94,6 +94,17 @@ class PairKeeper:
         self, bracket: Bracket, order: WorkingOrder, execution: Execution | None, draft: Draft
     ) -> list[Wish]:
         """Let news of an order move its pair, and return what is wanted next."""
+        wishes = self._order_news(bracket, order, execution, draft)
+        for pair in bracket.living_pairs:
+            is_waiting = pair.phase is PairPhase.CANCELING and not pair.open_orders
+            if is_waiting and not order.is_open and pair.number != order.pair and not bracket.wanted_exit:
+                wishes += self._canceling_news(bracket, pair, draft)
+                self._mover.settle(bracket, draft)
+        return wishes
+
+    def _order_news(
+        self, bracket: Bracket, order: WorkingOrder, execution: Execution | None, draft: Draft
+    ) -> list[Wish]:
         pair = bracket.pair(order.pair)
         if not pair.left:
             pair.deadline_ts_ns = None
@@ -136,7 +147,8 @@ class PairKeeper:
         return []
 
     def _canceling_news(self, bracket: Bracket, pair: Pair, draft: Draft) -> list[Wish]:
-        if pair.open_orders:
+        if pair.open_orders or any(other.outstanding() > other.left for other in bracket.pairs):
+            # What was made for shares that are gone could still sell those of this pair.
             return []
         stop = pair.stop
         if stop is not None and stop.filled:

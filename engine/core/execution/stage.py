@@ -136,7 +136,7 @@ class ExecutionStage:
         deadlines = [self._orders.next_deadline_ts_ns()]
         for bracket in self._open.values():
             if self._is_waiting(bracket):
-                deadlines += (bracket.leave_at_ts_ns, *_deadlines_of(bracket))
+                deadlines += (bracket.leave_at_ts_ns, *bracket.deadlines)
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     # --- orders of approved requests -----------------------------------------------------------------------
@@ -312,7 +312,10 @@ class ExecutionStage:
         else:
             take_back_exit(bracket, execution.quantity)
             self._mover.move(bracket, BracketTrigger.POSITION_REOPENED, draft)
-        wishes = [halt, *self._fit(bracket, position, draft)]
+        # What a bust takes may have been sold already, of shares that another bracket holds.
+        others = self.open_brackets(bracket.strategy_id, bracket.instrument_id)[::-1]
+        brackets = [bracket, *(other for other in others if other is not bracket)]
+        wishes = [halt, *self._fit(brackets, position, draft, busted=bracket)]
         if bracket.held > 0:
             return [*wishes, *self.want_exit(bracket, "signal", draft)]
         # What the exits were to sell was never bought.
@@ -323,13 +326,13 @@ class ExecutionStage:
             self._leaver.close(bracket, draft)
         return wishes
 
-    def _fit(self, bracket: Bracket, position: Decimal, draft: Draft) -> list[Wish]:
-        # What a bust takes may have been sold already, of shares that another bracket holds.
-        others = self.open_brackets(bracket.strategy_id, bracket.instrument_id)[::-1]
-        lots = self._instruments[bracket.instrument_id].quantity(position)
+    def _fit(
+        self, brackets: Sequence[Bracket], position: Decimal, draft: Draft, *, busted: Bracket | None = None
+    ) -> list[Wish]:
         wishes: list[Wish] = []
-        for shrunk in fit([bracket, *(other for other in others if other is not bracket)], lots):
-            if shrunk is not bracket:
+        lots = self._instruments[brackets[0].instrument_id].quantity(position) if brackets else position
+        for shrunk in fit(brackets, lots):
+            if shrunk is not busted:
                 self.cancel_entry(shrunk, draft)
                 wishes += self._renew(shrunk, draft)
                 self._refresh_watch(shrunk)
@@ -387,6 +390,12 @@ class ExecutionStage:
             wishes += self._renew(bracket, draft)
         self._set_levels(event.instrument_id)
         return wishes
+
+    def correct(
+        self, strategy_id: StrategyId, instrument_id: InstrumentId, position: Decimal, draft: Draft
+    ) -> list[Wish]:
+        """Take what the books do not hold any more out of brackets: exits of the rest are placed anew (I-12)."""
+        return self._fit(self.open_brackets(strategy_id, instrument_id)[::-1], position, draft)
 
     def _renew(self, bracket: Bracket, draft: Draft) -> list[Wish]:
         wishes: list[Wish] = []
@@ -471,7 +480,7 @@ class ExecutionStage:
         for pair in bracket.living_pairs:
             if not bracket.wanted_exit and is_over(pair.deadline_ts_ns, draft.ts_ns):
                 wishes += self._keeper.run_out(bracket, pair, draft)
-        if _waits_as_a_whole(bracket) and is_over(bracket.deadline_ts_ns, draft.ts_ns):
+        if bracket.waits_as_a_whole and is_over(bracket.deadline_ts_ns, draft.ts_ns):
             wishes += self._bracket_overdue(bracket, draft)
         return wishes
 
@@ -485,14 +494,3 @@ class ExecutionStage:
                 reason=f"bracket {bracket.bracket_id} is still {bracket.state} after its deadline: look at its orders",
             )
         ]
-
-
-def _waits_as_a_whole(bracket: Bracket) -> bool:
-    # Otherwise its pairs wait, each for itself, and the bracket's deadline only tells the next of theirs.
-    return bool(bracket.wanted_exit) or not bracket.living_pairs
-
-
-def _deadlines_of(bracket: Bracket) -> list[int | None]:
-    if _waits_as_a_whole(bracket):
-        return [bracket.deadline_ts_ns]
-    return [pair.deadline_ts_ns for pair in bracket.living_pairs]

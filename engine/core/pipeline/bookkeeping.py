@@ -52,8 +52,18 @@ class Bookkeeper:
             self._rename(event, draft)
         else:
             record(self._ledger, event, draft)
+        if isinstance(event, PositionCorrected):
+            self._correct(event, draft)
         if isinstance(event, ShareSplit | PositionCorrected):
             self._show_positions(event.instrument_id)
+
+    def _correct(self, event: PositionCorrected, draft: Draft) -> None:
+        position = self._ledger.position(event.strategy_id, event.instrument_id)
+        self._desk.fulfil(self._execution.correct(event.strategy_id, event.instrument_id, position, draft), draft)
+        if event.quantity > 0:
+            self._desk.halt_unprotected(
+                event.strategy_id, event.instrument_id, "nothing protects them: sell them, or resume", draft
+            )
 
     def _rename(self, event: SymbolRenamed, draft: Draft) -> None:
         market = self._markets[event.instrument_id]

@@ -27,6 +27,7 @@ from engine.core.pipeline.guard import Guard
 from engine.core.pipeline.settings import Market, PipelineSettings, StrategyBinding
 from engine.core.risk.states import Scope, TradingTrigger
 from engine.core.values import (
+    ZERO,
     Instrument,
     InstrumentId,
     Leg,
@@ -131,6 +132,25 @@ class Desk:
         bracket.reference_price = reference_price
         return self._execution.want_exit(bracket, reason, draft)
 
+    def flatten(self, scope: Scope, draft: Draft) -> None:
+        """Leave every bracket of a scope; what no bracket holds cannot be sold by one, so a halt names it."""
+        for bracket in self._execution.open_brackets(*scope):
+            price = self._markets[bracket.instrument_id].last_price
+            self.fulfil(self.leave(bracket, "kill", price, draft), draft)
+        for instrument_id in self._markets:
+            for key, _ in self._ledger.holdings_of(instrument_id):
+                if scope[0] in (None, key[0]) and scope[1] in (None, instrument_id):
+                    self.halt_unprotected(*key, "flatten does not sell them: close them by hand", draft)
+
+    def halt_unprotected(self, strategy_id: StrategyId, instrument_id: InstrumentId, reason: str, draft: Draft) -> None:
+        """Halt an instrument of which a strategy holds more than its brackets do."""
+        brackets = self._execution.open_brackets(strategy_id, instrument_id)
+        held = sum((max(ZERO, bracket.held) for bracket in brackets), ZERO)
+        rest = self._ledger.position(strategy_id, instrument_id) - held
+        if rest > 0:
+            symbol = self._markets[instrument_id].instrument.symbol
+            self.halt((None, instrument_id), f"{strategy_id} holds {rest} {symbol} in no bracket: {reason}", draft)
+
     def fulfil(self, wishes: Iterable[Wish], draft: Draft) -> None:
         """Take wishes to the gate, in order, and place what it approves."""
         for wish in wishes:
@@ -214,10 +234,6 @@ class Desk:
             self._execution.pause_waits(event.instrument_id, draft.ts_ns)
         else:
             self._execution.resume_waits(event.instrument_id, draft.ts_ns)
-
-    def brackets_in_scope(self, scope: Scope) -> list[Bracket]:
-        """Return the open brackets that an operator's scope names."""
-        return self._execution.open_brackets(*scope)
 
     def change_state(self, scope: Scope, trigger: TradingTrigger, *, reason: str, source: str, draft: Draft) -> None:
         """Move the trading state of a scope."""

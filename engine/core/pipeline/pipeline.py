@@ -8,7 +8,6 @@ through the gate, to what is wanted next. No other clock exists, and nothing is 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from decimal import Decimal
 from typing import Any, Final, get_args
 
 from engine.core.bars import BarBuilder, sets_last
@@ -473,18 +472,12 @@ class Pipeline:
         if isinstance(event, Kill):
             self.desk.cancel_entries(scope, draft)
         if isinstance(event, Flatten):
-            for bracket in self.desk.brackets_in_scope(scope):
-                wishes = self.desk.leave(bracket, "kill", self._last_price(bracket.instrument_id), draft)
-                self.desk.fulfil(wishes, draft)
+            self.desk.flatten(scope, draft)
         self.desk.guard.count_messages(draft)
         self._set_next_deadline()
         return draft.seal()
 
     # --- small things --------------------------------------------------------------------------------------
-
-    def _last_price(self, instrument_id: InstrumentId) -> Decimal:
-        bar = self._markets[instrument_id].last_bar
-        return exact(bar.close) if bar is not None else Decimal(0)
 
     def _market(self, instrument_id: InstrumentId) -> Market:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from typing import Final
 from uuid import UUID
 
@@ -16,7 +17,17 @@ from engine.core.pipeline.entries import EntryRules
 from engine.core.risk.limits import Limits
 from engine.core.risk.sources import SIMULATED, VenueSources
 from engine.core.signals import Context, Strategy
-from engine.core.values import PRICE_DECIMALS, AccountId, AccountTerms, Instrument, InstrumentId, Sessions, StrategyId
+from engine.core.values import (
+    PRICE_DECIMALS,
+    ZERO,
+    AccountId,
+    AccountTerms,
+    Instrument,
+    InstrumentId,
+    Sessions,
+    StrategyId,
+    exact,
+)
 
 #: Which law decides: raised with every release in which the same inputs may come out otherwise than before. A journal
 #: is gone on with only under the version that began it.
@@ -99,6 +110,11 @@ class Market:
         #: What the exchange last said; None where it never said anything.
         self.status: InstrumentStatusChanged | None = None
         self.last_start_ts_ns = -1
+
+    @property
+    def last_price(self) -> Decimal:
+        """Return the close of the last bar; 0 before the first."""
+        return exact(self.last_bar.close) if self.last_bar is not None else ZERO
 
     def rename(self, symbol: str) -> None:
         """Give the instrument another symbol; raises BadInput for one that is empty, or the same."""
