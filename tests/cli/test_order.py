@@ -51,7 +51,7 @@ def test_a_story_has_every_part_on_eighty_columns(ratchet: Run, kept: Path) -> N
         titles = [line for line in lines if re.match(r"[ \d]\d [A-Z]", line)]
         assert [title.split()[1] for title in titles] == list(_SECTIONS)
         assert "fast crosses above slow & close > session_vwap" in " ".join(shown.out.split())
-        assert "daily loss cap" in shown.out
+        assert "loss limits" in shown.out
         assert "filled in full" in shown.out or leg == "entry"
 
 
