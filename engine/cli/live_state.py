@@ -34,6 +34,7 @@ from engine.core.messages import (
     QuoteConsulted,
     SignalEmitted,
     SignalKind,
+    SignalRefused,
     Step,
     SymbolChanged,
     TradeBooked,
@@ -50,7 +51,9 @@ _ORDERS_KEPT: Final = 40
 _TRIPS_KEPT: Final = 1_000
 #: Facts that no panel shows: they are details of a trade, an entry or a decision that one shows, and are in the tables.
 #: Of an adjustment the position that it leaves is shown.
-UNSHOWN: Final[frozenset[type]] = frozenset({BracketPlanned, FeeCharged, LotClosed, PositionAdjusted, QuoteConsulted})
+UNSHOWN: Final[frozenset[type]] = frozenset(
+    {BracketPlanned, FeeCharged, LotClosed, PositionAdjusted, QuoteConsulted, SignalRefused}
+)
 _SEVERITY: Final = {TradingState.ACTIVE: 0, TradingState.REDUCING: 1, TradingState.HALTED: 2}
 
 

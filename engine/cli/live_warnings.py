@@ -13,6 +13,7 @@ from engine.core.messages import (
     GoodFaithViolated,
     InstrumentStatusChanged,
     PositionAdjusted,
+    SignalRefused,
     SuspenseBooked,
     SymbolChanged,
 )
@@ -91,15 +92,11 @@ class Warnings:
                 return f"WARNING suspense: {fact.kind} {what}: {fact.reason}"
             case GoodFaithViolated():
                 return _good_faith_words(fact)
-            case PositionAdjusted():
-                return f"{fact.symbol} position adjusted by {fact.quantity:+f}: {fact.kind} ({fact.source})"
-            case SymbolChanged():
-                return f"{fact.from_symbol} is called {fact.to_symbol} from now on ({fact.source})"
             case Bar() if fact.revision:
                 at = datetime.fromtimestamp(fact.start_ts_ns // 1_000_000_000, UTC)
                 return f"{self._symbol_of(fact.instrument_id)} bar of {at:%H:%M} UTC revised ({fact.revision})"
             case _:
-                return None
+                return _plain_words(fact)
 
     def _breaker_words(self, fact: BreakerChanged) -> str:
         scope = " ".join(each for each in (fact.strategy_id, self._symbol_of(fact.instrument_id)) if each)
@@ -116,3 +113,15 @@ def _good_faith_words(fact: GoodFaithViolated) -> str:
     if fact.quantity < 0:
         return f"good faith: {fact.symbol} {-fact.quantity:f} not sold too early after all: a trade was taken back"
     return f"WARNING good faith: {fact.symbol} {fact.quantity:f} sold before the money for it had settled"
+
+
+def _plain_words(fact: object) -> str | None:
+    match fact:
+        case SignalRefused():
+            return f"signal {fact.signal_id} not followed: {fact.reason}"
+        case PositionAdjusted():
+            return f"{fact.symbol} position adjusted by {fact.quantity:+f}: {fact.kind} ({fact.source})"
+        case SymbolChanged():
+            return f"{fact.from_symbol} is called {fact.to_symbol} from now on ({fact.source})"
+        case _:
+            return None

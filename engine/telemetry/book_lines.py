@@ -14,6 +14,7 @@ from engine.core.messages import (
     GoodFaithViolated,
     LotClosed,
     PositionAdjusted,
+    SignalRefused,
     SuspenseBooked,
     SymbolChanged,
 )
@@ -95,6 +96,10 @@ def _bracket_planned(fact: BracketPlanned) -> BookLine:
     return logging.INFO, "bracket_planned", {name: value for name, value in wanted.items() if value not in (None, ())}
 
 
+def _signal_refused(fact: SignalRefused) -> BookLine:
+    return logging.WARNING, "signal_refused", {"signal_id": fact.signal_id, "reason": fact.reason}
+
+
 # `Any`: each maker takes its own fact, and the key proves which. The level is the loudest that it can be.
 BOOK_LINES: Final[dict[type, tuple[int, Callable[[Any], BookLine]]]] = {
     LotClosed: (logging.DEBUG, _lot_closed),
@@ -104,4 +109,5 @@ BOOK_LINES: Final[dict[type, tuple[int, Callable[[Any], BookLine]]]] = {
     GoodFaithViolated: (logging.WARNING, _good_faith_violated),
     SymbolChanged: (logging.INFO, _symbol_changed),
     BracketPlanned: (logging.INFO, _bracket_planned),
+    SignalRefused: (logging.WARNING, _signal_refused),
 }

@@ -240,6 +240,9 @@ def test_a_stored_run_is_read_back_as_it_was_set(tmp_path: Path) -> None:
         limit_fills_on_touch=True,
         prints_from=PrintSource.QUOTES,
         latency_ns=7,
+        trade_filter="sip",
+        keeps_prints=True,
+        listing_exchanges={"SYN": "P"},
     )
     backtest(spec, database, wall_ts_ns=0)
     connection = open_reader(database)

@@ -367,7 +367,7 @@ def test_a_changed_row_is_found(ratchet: Run, kept: Path) -> None:
 # --- bars, strategies, settings ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("kind", "rows"), [("ticks", 14_466), ("quotes", 14_466), ("bars", 2_340)])
+@pytest.mark.parametrize(("kind", "rows"), [("ticks", 14_466), ("quotes", 31_567), ("bars", 2_340)])
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
 def test_bars_are_built_and_can_be_traded(
     ratchet: Run, backtest: Run, market: Path, tmp_path: Path, kind: str, rows: int, ending: str
