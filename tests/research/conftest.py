@@ -56,7 +56,13 @@ def kept_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Keep a run over fifteen sessions of two symbols, with fees and slippage."""
     database = tmp_path_factory.mktemp("kept") / "run.sqlite"
     feed = SyntheticFeed(seed=3, symbols=("ALFA", "BETA"), sessions=15, full_sessions_only=True)
-    backtest(_spec_of(feed, fees="robinhood", slippage_bps=Decimal(2)), database, wall_ts_ns=1)
+    # On a random walk with costs 25 losses in a row are no surprise, and no reason to stop.
+    patient = database.with_name("risk.yaml")
+    patient.write_text(
+        "breakers: {consecutive_losses: null}\nsizing: {max_notional_fraction: 0.10}\n", encoding="utf-8"
+    )
+    spec = _spec_of(feed, fees="robinhood", slippage_bps=Decimal(2), risk=load_risk(patient))
+    backtest(spec, database, wall_ts_ns=1)
     return database
 
 
