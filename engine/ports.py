@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 from engine.core.execution.bracket_table import ExitStyle
-from engine.core.messages import Command, Event, MarketEvent, Quote, Step, Tick, VenueReport
+from engine.core.messages import AccountListed, Command, Event, MarketEvent, Quote, Step, Tick, VenueReport
 from engine.core.values import Instrument, InstrumentId, Sessions
 
 
@@ -44,7 +44,13 @@ class Venue(Protocol):
     def send(self, command: Command) -> None:
         """Hand over a committed command; its outcome comes as reports."""
 
-    def drain(self) -> Sequence[VenueReport]:
+    def query_account(self, asked_ts_ns: int) -> None:
+        """Ask for listings of orders and positions; they come as `AccountListed`, or, where they cannot be read, never.
+
+        `asked_ts_ns` is now, by the engine's clock. Reading changes nothing, so that no row stands before it.
+        """
+
+    def drain(self) -> Sequence[VenueReport | AccountListed]:
         """Return the reports that have arrived since the last call, oldest first, and forget them."""
 
 

@@ -39,6 +39,7 @@ class OrderTrigger(StrEnum):
     REJECTED = "rejected"
     OUTCOME_UNKNOWN = "outcome_unknown"
     PROVEN_ABSENT = "proven_absent"
+    SENT_AGAIN = "sent_again"
     CANCEL_REQUESTED = "cancel_requested"
     CANCEL_REJECTED = "cancel_rejected"
     BUSTED_IN_PART = "busted_in_part"
@@ -74,6 +75,7 @@ _BEFORE_ANSWER: Final = (
     Row(S.UNKNOWN, T.REJECTED, S.REJECTED),
     Row(S.UNKNOWN, T.OUTCOME_UNKNOWN, S.UNKNOWN, "asking again was answered by silence too"),
     Row(S.UNKNOWN, T.PROVEN_ABSENT, S.REJECTED, "a complete listing does not hold it"),
+    Row(S.UNKNOWN, T.SENT_AGAIN, S.UNKNOWN, "the same id and payload, after it was proven absent: no answer yet"),
     Row(S.UNKNOWN, T.CANCEL_REQUESTED, S.UNKNOWN),
     Row(S.UNKNOWN, T.CANCEL_REJECTED, S.UNKNOWN),
     Row(S.UNKNOWN, T.BUSTED_IN_PART, S.UNKNOWN),

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from engine.core.messages.books import AdjustmentKind, CashMovementKind
 from engine.core.messages.facts import Bar
+from engine.core.messages.listings import ListedOrder, ListedPosition
 from engine.core.messages.quick import quick_init
 from engine.core.values import ClientOrderId, ExecutionId, InstrumentId, StrategyId
 
@@ -237,6 +238,52 @@ class ExecutionBusted(OrderReport):
 
 @quick_init
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OrderNotListed(OrderReport):
+    """Report that a question about an order found nothing: evidence only where listings have had time to settle."""
+
+    #: When the question was asked, by the engine's clock, ns UTC.
+    asked_ts_ns: int
+    #: Whether every page of the listing was read; a part of it proves nothing.
+    is_complete: bool
+    #: Whether the venue answers out of its own memory, which cannot lag behind what it took.
+    is_certain: bool = False
+
+
+@quick_init
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountListed(Happened):
+    """Report a venue's listings of an account: its orders with their executions, and what it holds.
+
+    A read that failed is no event: it must never look like an account without orders or positions.
+    """
+
+    #: When it was asked for, by the engine's clock, ns UTC. `venue_ts_ns` is the venue's own clock at its answer.
+    asked_ts_ns: int
+    orders: tuple[ListedOrder, ...]
+    positions: tuple[ListedPosition, ...]
+    #: Whether every page was read; what is in a part counts, and what is not in it proves nothing.
+    is_complete: bool
+
+
+@quick_init
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineStarted(Happened):
+    """Report that an engine has taken the account over: nobody knows what its predecessor's last requests came to."""
+
+    #: Counts the engines of the account; only the highest may act.
+    epoch: int
+
+
+@quick_init
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineStopping(Happened):
+    """Report that the engine is about to end in order: working entries are canceled, stops stay."""
+
+    reason: str
+
+
+@quick_init
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OperatorCommand(Happened):
     """Carry what every command of an operator has. Both scopes None means everything."""
 
@@ -356,5 +403,20 @@ VenueReport = (
     | CancelRejected
     | OutcomeUnknown
     | ExecutionBusted
+    | OrderNotListed
 )
-Event = MarketEvent | VenueReport | BookEvent | InstrumentStatus | HealthReported | Pause | Resume | Kill | Flatten
+#: What the shell tells of its own life.
+LifeEvent = EngineStarted | EngineStopping
+Event = (
+    MarketEvent
+    | VenueReport
+    | BookEvent
+    | InstrumentStatus
+    | HealthReported
+    | Pause
+    | Resume
+    | Kill
+    | Flatten
+    | AccountListed
+    | LifeEvent
+)

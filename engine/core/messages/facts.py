@@ -17,6 +17,7 @@ from engine.core.messages.books import (
     SuspenseBooked,
     SymbolChanged,
 )
+from engine.core.messages.listings import ExternalOrderSeen, PositionCompared
 from engine.core.messages.plans import ExitPlan
 from engine.core.messages.quick import quick_init
 from engine.core.values import (
@@ -479,4 +480,6 @@ Fact = (
     | BreakerChanged
     | InstrumentStatusChanged
     | QuoteConsulted
+    | ExternalOrderSeen
+    | PositionCompared
 )
