@@ -79,6 +79,7 @@ def _contradictions(settings: RiskFile) -> Iterator[_Found]:
     yield from keys.above("messages.per_minute", "messages.per_session")
     for window in ("messages.per_second", "messages.per_minute", "messages.per_session"):
         yield from keys.above("messages.reserve", window, "nothing would be left to entries", or_equal=True)
+    yield from _recovered(settings)
     yield from _collared(settings)
     yield from _symbols(settings)
     yield from _groups(settings)
@@ -99,6 +100,20 @@ class _Keys:
     # `Any`: a number of the file, or None where it is turned off.
     def _value(self, key: str) -> Any:  # noqa: ANN401
         return reduce(getattr, key.split("."), self._settings)
+
+
+# A fill whose report was lost is found by the next listing, or, where that fails, by the one after it: its stop has to
+# be there before its time is over.
+def _recovered(settings: RiskFile) -> Iterator[_Found]:
+    recovery, protect_s = settings.recovery, settings.deadlines.protect_s
+    needed = 2 * recovery.reconcile_s + recovery.settle_s
+    if needed > protect_s:
+        sentence = (
+            f"deadlines.protect_s {protect_s} is below twice recovery.reconcile_s {recovery.reconcile_s} and "
+            f"recovery.settle_s {recovery.settle_s}, so a fill that nobody reported could not be protected in time: "
+            "raise the first or lower the others"
+        )
+        yield "deadlines.protect_s", "recovery.reconcile_s", sentence
 
 
 # A market entry that leaves as a limit beyond the collar is refused every time.

@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from engine.core.execution.settings import Deadlines
 from engine.core.risk.limits import (
     BreakerAction,
     BreakerLimits,
@@ -30,6 +31,7 @@ _MEBIBYTE: Final = 1024**2
 _LIMITS: Final = Limits()
 _BREAKERS: Final = _LIMITS.breakers
 _TERMS: Final = AccountTerms()
+_DEADLINES: Final = Deadlines()
 
 
 class GateSection(BaseModel):
@@ -147,6 +149,14 @@ class BreakersSection(GateSection):
             repeated_window_ns=self.repeated_window_s * SECOND_NS,
             repeated_action=self.repeated_action,
         )
+
+
+class RecoverySection(GateSection):
+    """How the engine finds out what became of its orders, in seconds."""
+
+    reconcile_s: Annotated[int, Field(ge=1, le=3_600)] = 20
+    request_life_s: Annotated[int, Field(ge=1, le=600)] = _DEADLINES.request_life_ns // SECOND_NS
+    settle_s: Annotated[int, Field(ge=1, le=600)] = _DEADLINES.settle_ns // SECOND_NS
 
 
 def _policy(capability: Capability) -> Policy:

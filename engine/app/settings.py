@@ -20,6 +20,7 @@ from engine.app.gate_sections import (
     MarketDataSection,
     MessagesSection,
     NotOfferedSection,
+    RecoverySection,
     groups_of,
 )
 from engine.core.errors import BadInput
@@ -132,6 +133,7 @@ class RiskFile(_Section):
     breakers: BreakersSection = BreakersSection()
     not_offered: NotOfferedSection = NotOfferedSection()
     deadlines: DeadlinesSection = DeadlinesSection()
+    recovery: RecoverySection = RecoverySection()
 
     def limits(self) -> Limits:
         """Return the gate's limits."""
@@ -191,6 +193,8 @@ class RiskFile(_Section):
             exit_ns=waits.exit_s * SECOND_NS,
             entry_after_close_ns=waits.entry_after_close_s * SECOND_NS,
             exit_attempts=waits.exit_attempts,
+            settle_ns=self.recovery.settle_s * SECOND_NS,
+            request_life_ns=self.recovery.request_life_s * SECOND_NS,
         )
 
 
@@ -202,6 +206,8 @@ class RiskSettings:
     deadlines: Deadlines
     entry_rules: EntryRules
     account: AccountTerms
+    #: How often the venue's listings are compared with the books, ns.
+    reconcile_ns: int
     path: Path
     #: SHA-256 of the file's bytes, hexadecimal.
     sha256: str
@@ -240,6 +246,7 @@ def parse_risk(content: bytes, path: Path) -> RiskSettings:
         deadlines=parsed.waiting(),
         entry_rules=parsed.entry_rules(),
         account=parsed.account.terms(),
+        reconcile_ns=parsed.recovery.reconcile_s * SECOND_NS,
         path=path,
         sha256=hashlib.sha256(content).hexdigest(),
         keys=tuple(_dotted(parsed)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
 
@@ -14,8 +14,10 @@ from engine.core.messages import (
     OrderCanceled,
     OrderExpired,
     OrderRejected,
+    OrderRequest,
     OrderTransitioned,
     OutcomeUnknown,
+    SubmitOrder,
     VenueReport,
 )
 from engine.core.messages.quick import quick_init
@@ -76,6 +78,21 @@ class WorkingOrder:
     ending_filled: Decimal = ZERO
     #: True once nothing is left for it to sell: its pair or its bracket is done.
     is_leftover: bool = False
+    #: What the gate approved and what was sent: sending again is sending the same.
+    request: OrderRequest | None = None
+    command: SubmitOrder | None = None
+    #: When it was decided, and when it last left or may have left, ns UTC; how often.
+    created_ts_ns: int = 0
+    sent_ts_ns: int = 0
+    sends: int = 1
+    #: When the first of the listings was asked for that, up to the last one, do not hold it, ns UTC.
+    absent_since_ts_ns: int | None = None
+    #: True once the venue has shown that it took it: from then on it is never sent again.
+    was_accepted: bool = False
+    #: When it ended, by the engine's time, ns UTC; 0 while it has not.
+    ended_ts_ns: int = 0
+    #: Executions that count, and when the engine heard of each, ns UTC.
+    executions: dict[ExecutionId, int] = field(default_factory=dict)
 
     @property
     def is_open(self) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 from uuid import UUID
 
+from engine.core.errors import Bug
 from engine.core.execution.ids import client_order_id
 from engine.core.execution.order_table import OrderState, OrderTrigger
 from engine.core.execution.orders import (
@@ -28,11 +29,12 @@ from engine.core.messages import (
     OrderCanceled,
     OrderExpired,
     OrderFilled,
+    OrderNotListed,
     OrderRequest,
     QueryOrder,
     VenueReport,
 )
-from engine.core.values import AccountId, ClientOrderId, ExecutionId, InstrumentId, Leg, Sessions
+from engine.core.values import SECOND_NS, AccountId, ClientOrderId, ExecutionId, InstrumentId, Leg, Sessions
 
 #: So many questions may stay without an answer before the instrument halts.
 UNANSWERED_MAX: Final = 3
@@ -62,10 +64,15 @@ class OrderRegister:
         self._awaited: dict[ClientOrderId, WorkingOrder] = {}
         self._executions: dict[ExecutionId, Execution] = {}
         self._busted: set[ExecutionId] = set()
+        self._by_venue_id: dict[str, WorkingOrder] = {}
 
     def order(self, order_id: ClientOrderId) -> WorkingOrder | None:
         """Return an order of ours, or None."""
         return self._orders.get(order_id)
+
+    def by_venue_id(self, venue_order_id: str) -> WorkingOrder | None:
+        """Return the order of ours that the venue keeps under an id, or None."""
+        return self._by_venue_id.get(venue_order_id)
 
     def open_orders(self) -> list[WorkingOrder]:
         """Return orders that may still fill, oldest first."""
@@ -101,6 +108,9 @@ class OrderRegister:
             limit_price=request.limit_price,
             pair=request.pair,
             works_until_ts_ns=self._works_until(request, draft.ts_ns),
+            request=request,
+            created_ts_ns=draft.ts_ns,
+            sent_ts_ns=draft.ts_ns,
         )
         self._orders[order.client_order_id] = order
         self._await(order, draft.ts_ns + self._deadlines.acknowledge_ns)
@@ -123,11 +133,13 @@ class OrderRegister:
             return self._apply_fill(report, order, draft)
         if isinstance(report, ExecutionBusted):
             return self._apply_bust(report, order, draft)
+        if isinstance(report, OrderNotListed):
+            raise Bug("That an order is not listed moves it by `OrderRecovery`, which knows what that proves.")
         if isinstance(report, OrderCanceled | OrderExpired) and self._misses_fills(report, order, draft):
             return None
         known = (order.venue_order_id, order.deadline_ts_ns, order.unanswered)
         if isinstance(report, OrderAcknowledged):
-            order.venue_order_id = report.venue_order_id
+            self.learn_venue_id(order, report.venue_order_id)
         self._transition(order, REPORT_TRIGGERS[type(report)], report, draft)
         if known != (order.venue_order_id, order.deadline_ts_ns, order.unanswered):
             # No fact need say this, yet later steps are made of it: a restart has to see the report again.
@@ -156,6 +168,8 @@ class OrderRegister:
             venue_ts_ns=report.venue_ts_ns,
         )
         self._executions[report.execution_id] = execution
+        order.executions[report.execution_id] = draft.ts_ns
+        order.was_accepted = True
         order.filled += report.quantity
         self._transition(order, execution_trigger(order), report, draft)
         if order.ending is not None and order.filled >= order.ending_filled:
@@ -168,6 +182,7 @@ class OrderRegister:
         if filled is None or report.execution_id in self._busted:
             return None
         self._busted.add(report.execution_id)
+        order.executions.pop(report.execution_id, None)
         order.filled -= filled.quantity
         self._transition(order, bust_trigger(order), report, draft)
         return Execution(
@@ -185,9 +200,15 @@ class OrderRegister:
         if fact is not None:
             draft.facts.append(fact)
         if not order.is_open:
+            order.ended_ts_ns = order.ended_ts_ns or draft.ts_ns
             self._await(order, None)
         elif order.state in _UNANSWERED:
-            self._await(order, order.deadline_ts_ns or draft.ts_ns + self._deadlines.acknowledge_ns)
+            wait_ns = self._deadlines.acknowledge_ns
+            if trigger is OrderTrigger.OUTCOME_UNKNOWN:
+                # Nobody will answer any more: it is asked about at once.
+                wait_ns = min(wait_ns, SECOND_NS)
+            until_ts_ns = draft.ts_ns + wait_ns
+            self._await(order, min(order.deadline_ts_ns or until_ts_ns, until_ts_ns))
         elif not order.cancel_requested and not order.is_leftover and order.ending is None:
             order.unanswered = 0
             self._await(order, order.works_until_ts_ns)
@@ -200,6 +221,20 @@ class OrderRegister:
             self._awaited[order.client_order_id] = order
 
     # --- what is asked of the venue ------------------------------------------------------------------------
+
+    def learn_venue_id(self, order: WorkingOrder, venue_order_id: str) -> None:
+        """Remember under which id the venue keeps an order: it has taken it."""
+        order.venue_order_id = venue_order_id
+        order.was_accepted = True
+        self._by_venue_id.setdefault(venue_order_id, order)
+
+    def await_answer(self, order: WorkingOrder, deadline_ts_ns: int) -> None:
+        """Wait for the venue's answer to an order until a moment, ns UTC."""
+        self._await(order, deadline_ts_ns)
+
+    def forget_deadline(self, order: WorkingOrder) -> None:
+        """Wait for nothing any more."""
+        self._await(order, None)
 
     def request_cancel(self, order: WorkingOrder, draft: Draft) -> None:
         """Ask for the cancel of an order, once; what it has filled stays."""

@@ -29,3 +29,9 @@ class Deadlines:
     entry_after_close_ns: int = 60 * SECOND_NS
     #: So many exits may end unfilled before the instrument halts.
     exit_attempts: int = 3
+    #: That a venue does not list an order proves something only so long after the order was last sent.
+    settle_ns: int = 10 * SECOND_NS
+    #: An entry that never reached the venue is sent again only while it is younger.
+    request_life_ns: int = 30 * SECOND_NS
+    #: So often an exit that never reached the venue is sent again before it counts as refused.
+    sends_max: int = 3

@@ -22,18 +22,18 @@ from engine.core.execution.leaving import Leaver
 from engine.core.execution.moving import BracketMover
 from engine.core.execution.orders import Execution, WorkingOrder
 from engine.core.execution.plans import plain_plan
+from engine.core.execution.recovering import OrderRecovery
 from engine.core.execution.register import OrderRegister
 from engine.core.execution.settings import Deadlines
 from engine.core.execution.splitting import SplitScale
 from engine.core.execution.waits import Waits, is_over, later
-from engine.core.execution.watching import Levels, PriceWatch
+from engine.core.execution.watching import Levels, PriceWatch, needs_watching
 from engine.core.execution.wishes import Refused, Wish
 from engine.core.messages import (
     Approved,
     BracketOpened,
     BracketPlanned,
     Draft,
-    ExitPlan,
     HaltWanted,
     OrderRequest,
     ShareSplit,
@@ -70,6 +70,8 @@ class ExecutionStage:
         self._orders = OrderRegister(
             account_id=account_id, namespace=namespace, sessions=sessions, waits=self._waits, deadlines=deadlines
         )
+        #: What silences of the venue prove, and what a new engine makes of orders without an answer.
+        self.recovery = OrderRecovery(orders=self._orders, deadlines=deadlines)
         self._mover = BracketMover(waits=self._waits, deadlines=deadlines)
         self._leaver = Leaver(orders=self._orders, mover=self._mover, deadlines=deadlines)
         self._keeper = PairKeeper(
@@ -92,6 +94,10 @@ class ExecutionStage:
     def order(self, order_id: ClientOrderId) -> WorkingOrder | None:
         """Return an order of ours, or None."""
         return self._orders.order(order_id)
+
+    def order_by_venue_id(self, venue_order_id: str) -> WorkingOrder | None:
+        """Return the order of ours that the venue keeps under an id, or None."""
+        return self._orders.by_venue_id(venue_order_id)
 
     def open_orders(self) -> list[WorkingOrder]:
         """Return orders that may still fill, oldest first."""
@@ -150,7 +156,8 @@ class ExecutionStage:
         draft.facts.append(
             legs.created_fact(order, request, link=order.link, decision_id=approved.decision_id, ts_ns=draft.ts_ns)
         )
-        draft.commands.append(legs.submit_command(order, request, link=order.link, ts_ns=draft.ts_ns))
+        order.command = legs.submit_command(order, request, link=order.link, ts_ns=draft.ts_ns)
+        draft.commands.append(order.command)
         if request.leg is Leg.ENTRY:
             bracket.entry = order
         else:
@@ -179,7 +186,7 @@ class ExecutionStage:
             plan=request.plan or plain_plan(request.stop_distance, request.target_distance),
             reference_price=request.reference_price,
         )
-        bracket.is_watched = self._needs_watching(bracket.plan)
+        bracket.is_watched = needs_watching(bracket.plan, self._exit_style)
         self._brackets[bracket.bracket_id] = bracket
         self._open[bracket.bracket_id] = bracket
         draft.facts.append(
@@ -198,11 +205,6 @@ class ExecutionStage:
         if request.plan is not None:
             draft.facts.append(BracketPlanned(bracket_id=bracket.bracket_id, plan=request.plan, ts_ns=draft.ts_ns))
         return bracket
-
-    def _needs_watching(self, plan: ExitPlan) -> bool:
-        watches_targets = self._exit_style is ExitStyle.REST_STOP and bool(plan.targets)
-        terms = (plan.stop_limit_offset, plan.trail_distance, plan.break_even_distance)
-        return watches_targets or any(term is not None for term in terms)
 
     # --- reports of the venue, and what is wanted next -----------------------------------------------------
 

@@ -10,11 +10,12 @@ from collections.abc import Iterable, Mapping
 from decimal import ROUND_CEILING, Context, Decimal
 from typing import Final, NamedTuple
 
+from engine.core.execution.bracket_table import ExitStyle
 from engine.core.execution.brackets import Bracket
 from engine.core.execution.keeping import PairKeeper
 from engine.core.execution.pairs import Pair, PairPhase, Purpose
 from engine.core.execution.wishes import Wish
-from engine.core.messages import Draft
+from engine.core.messages import Draft, ExitPlan
 from engine.core.values import Direction, Instrument, InstrumentId
 
 _NO_PRICE: Final = Decimal("Infinity")
@@ -99,6 +100,13 @@ class PriceWatch:
         # A step between two ticks is the next tick up, so that a raised stop is never short of it.
         steps = _WIDE.divide(plan.trail_step or tick, tick).to_integral_value(ROUND_CEILING)
         return pair.stop_price + _WIDE.multiply(steps, tick) + plan.trail_distance
+
+
+def needs_watching(plan: ExitPlan, exit_style: ExitStyle) -> bool:
+    """Return whether prices between the reports of the venue matter to a bracket of such a plan."""
+    watches_targets = exit_style is ExitStyle.REST_STOP and bool(plan.targets)
+    terms = (plan.stop_limit_offset, plan.trail_distance, plan.break_even_distance)
+    return watches_targets or any(term is not None for term in terms)
 
 
 def _float(level: Decimal) -> float:

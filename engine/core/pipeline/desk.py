@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
+from typing import Final
 
 from engine.core.execution.brackets import Bracket
 from engine.core.execution.orders import Execution, WorkingOrder
@@ -14,9 +15,14 @@ from engine.core.execution.wishes import Refused, Wish
 from engine.core.ledger import Booking, Ledger
 from engine.core.messages import (
     Draft,
+    Flatten,
     HaltWanted,
     InstrumentStatus,
+    Kill,
+    OperatorCommand,
     OrderRequest,
+    Pause,
+    Resume,
     Signal,
     SignalEmitted,
     SignalKind,
@@ -33,6 +39,12 @@ from engine.core.values import (
     Leg,
     StrategyId,
 )
+
+_OPERATOR_TRIGGERS: Final[dict[type, TradingTrigger]] = {
+    Pause: TradingTrigger.PAUSED,
+    Resume: TradingTrigger.RESUMED,
+    Kill: TradingTrigger.HALTED,
+}
 
 #: Fees of an execution by kind, where the venue tells.
 Fees = tuple[tuple[str, Decimal], ...]
@@ -174,6 +186,11 @@ class Desk:
             self.fulfil(self._execution.refused(sized, draft, position=position), draft)
             self.halt((None, sized.instrument_id), f"the gate refused the {sized.leg} of an open position", draft)
 
+    def passes_again(self, order: WorkingOrder, draft: Draft) -> bool:
+        """Return whether the gate passes an order once more that never reached the venue; the decision is recorded."""
+        instrument = self._markets[order.instrument_id].instrument
+        return self.gate.decide(self.guard.situation_again(order, instrument, draft), draft) is not None
+
     def refresh_context(self, bracket: Bracket) -> None:
         """Show the strategy of a bracket what it now holds and whether an entry works."""
         strategy_id, instrument_id = bracket.strategy_id, bracket.instrument_id
@@ -242,6 +259,20 @@ class Desk:
     def halt(self, scope: Scope, reason: str, draft: Draft) -> None:
         """Halt a scope on the engine's own account."""
         self.change_state(scope, TradingTrigger.HALTED, reason=reason, source="engine", draft=draft)
+
+    def operate(self, event: OperatorCommand, draft: Draft) -> None:
+        """Do what an operator asks for."""
+        scope, source = scope_of(event.strategy_id, event.instrument_id), f"operator:{event.requested_by}"
+        trigger = _OPERATOR_TRIGGERS.get(type(event))
+        if trigger is not None:
+            self.change_state(scope, trigger, reason=event.reason, source=source, draft=draft)
+        if isinstance(event, Resume):
+            self.guard.reset(scope, reason=event.reason, source=source, draft=draft)
+        if isinstance(event, Kill):
+            self.cancel_entries(scope, draft)
+        if isinstance(event, Flatten):
+            self.flatten(scope, draft)
+        self.guard.count_messages(draft)
 
     def cancel_entries(self, scope: Scope, draft: Draft) -> None:
         """Ask for the cancel of every working entry of a scope; exits stay."""

@@ -17,6 +17,7 @@ from engine.core.execution.orders import WorkingOrder
 from engine.core.execution.stage import ExecutionStage
 from engine.core.ledger import Ledger
 from engine.core.messages import (
+    AccountListed,
     BracketTransitioned,
     Draft,
     Fact,
@@ -33,6 +34,7 @@ from engine.core.risk.breakers import Breakers, Trip
 from engine.core.risk.gate import RiskGate
 from engine.core.risk.limits import BreakerAction, ExposureGroup
 from engine.core.risk.situation import NO_HEALTH, GroupExposure, MessageCounts, Situation
+from engine.core.risk.sources import Capability, Offer
 from engine.core.risk.states import Scope, TradingStates, TradingTrigger
 from engine.core.values import (
     DAY_NS,
@@ -80,7 +82,9 @@ class Guard:
             for group in settings.limits.groups
         }
         self._account_kind = settings.account.kind
+        # What the shell reports, and what listings of the venue have shown.
         self._health = NO_HEALTH
+        self._listed = NO_HEALTH
         self._session_date = ""
         self._entries_this_session = 0
         # Profit after fees of brackets that are not closed.
@@ -102,6 +106,54 @@ class Guard:
         if known != self._health:
             self._health = known
             draft.is_kept = True
+
+    # --- what listings of the venue say ------------------------------------------------------------------------
+
+    @property
+    def needs_reconciliation(self) -> bool:
+        """Return whether entries wait for the venue's listings."""
+        return self._venue.sources[Capability.RECONCILIATION].offer is Offer.OFFERED
+
+    def forget_reconciliation(self, draft: Draft) -> None:
+        """Begin anew: what an earlier engine found equal may have changed since."""
+        if self._listed != NO_HEALTH:
+            self._listed = NO_HEALTH
+            draft.is_kept = True
+
+    def reconciled(self, asked_ts_ns: int, drifted: frozenset[InstrumentId], draft: Draft) -> None:
+        """Remember as of when the venue was compared, and where it differs from the books."""
+        changed = replace(self._listed, drifted=tuple(sorted(drifted)))
+        if self.needs_reconciliation:
+            changed = replace(changed, reconciled_ts_ns=asked_ts_ns)
+        self._learn_listed(changed, draft)
+
+    def see_venue_clock(self, listed: AccountListed, draft: Draft) -> None:
+        """Measure the engine's clock by the venue's: its answer was made between the question and its arrival."""
+        if self._venue.sources[Capability.CLOCK].offer is not Offer.OFFERED:
+            return
+        early_ns = max(0, listed.asked_ts_ns - listed.venue_ts_ns)
+        late_ns = max(0, listed.venue_ts_ns - listed.received_ts_ns)
+        self._learn_listed(replace(self._listed, clock_offset_ns=early_ns - late_ns), draft)
+
+    def _learn_listed(self, changed: HealthReported, draft: Draft) -> None:
+        if changed != self._listed:
+            self._listed = changed
+            draft.is_kept = True
+
+    def _surroundings(self) -> HealthReported:
+        # What the core found itself, beside what the shell reports: the stricter of the two counts.
+        told, found = self._health, self._listed
+        if found == NO_HEALTH:
+            return told
+        offsets = [each for each in (told.clock_offset_ns, found.clock_offset_ns) if each is not None]
+        return replace(
+            told,
+            reconciled_ts_ns=told.reconciled_ts_ns if found.reconciled_ts_ns is None else found.reconciled_ts_ns,
+            clock_offset_ns=max(offsets, key=abs, default=None),
+            drifted=tuple(sorted({*told.drifted, *found.drifted})),
+        )
+
+    # --- what the exchange says --------------------------------------------------------------------------------
 
     def take_status(self, event: InstrumentStatus, draft: Draft) -> bool:
         """Remember what the exchange says of an instrument; return whether it was halted or resumed by this."""
@@ -210,8 +262,34 @@ class Guard:
             bracket_exits_with=ZERO if bracket is None else _exits_of(bracket, request),
             bracket_entered=ZERO if bracket is None else bracket.entered,
             entries_this_session=self._entries_this_session,
-            health=self._health,
+            health=self._surroundings(),
             **(self._around_an_entry(request, draft) if is_entry else _NOT_LOOKED_AT),
+        )
+
+    def situation_again(self, order: WorkingOrder, instrument: Instrument, draft: Draft) -> Situation:
+        """Return what a second decision on an order is made from: all else, as if the order were not there yet.
+
+        A quantity that was decided stays; whatever the order itself holds back is taken out.
+        """
+        assert order.request is not None
+        found = self.situation(order.request, instrument, draft)
+        if order.leg is not Leg.ENTRY:
+            if order.pair:
+                return found
+            own = order.remaining
+            return replace(found, exits_with=found.exits_with - own, bracket_exits_with=found.bracket_exits_with - own)
+        own = _reserved([order])
+        return replace(
+            found,
+            open_entries=found.open_entries - 1,
+            open_orders=found.open_orders - 1,
+            unknown_orders=found.unknown_orders - (order.state is OrderState.UNKNOWN),
+            reserved=found.reserved - own,
+            instrument_exposure=found.instrument_exposure - own,
+            groups=tuple(replace(group, value=group.value - own) for group in found.groups),
+            since_same_ns=None,
+            entries_this_session=found.entries_this_session - 1,
+            repeated_entries=max(0, found.repeated_entries - 1),
         )
 
     def _around_an_entry(self, request: OrderRequest, draft: Draft) -> dict[str, Any]:

@@ -18,10 +18,12 @@ from engine.core.ledger import Ledger
 from engine.core.messages import (
     EMPTY_STEP,
     AccountFunded,
+    AccountListed,
     Bar,
     BarClosed,
     BookEvent,
     Draft,
+    EngineStarted,
     Event,
     FeedInterrupted,
     Flatten,
@@ -30,8 +32,10 @@ from engine.core.messages import (
     InputsRefused,
     InstrumentStatus,
     Kill,
+    LifeEvent,
     OperatorCommand,
     OrderFilled,
+    OrderNotListed,
     Pause,
     Quote,
     QuoteConsulted,
@@ -46,9 +50,10 @@ from engine.core.messages import (
 )
 from engine.core.pipeline.bookkeeping import Bookkeeper
 from engine.core.pipeline.builders import Builders, PrintEvent, refuse
-from engine.core.pipeline.desk import Desk, scope_of
+from engine.core.pipeline.desk import Desk
+from engine.core.pipeline.reconciling import Reconciler
 from engine.core.pipeline.settings import Market, PipelineSettings, StrategyBinding
-from engine.core.risk.states import ACCOUNT, TradingTrigger
+from engine.core.risk.states import ACCOUNT
 from engine.core.values import MINUTE_NS, PRICE_DECIMALS, InstrumentId, SessionKind, exact
 
 _NEVER: Final = 2**63 - 1
@@ -56,11 +61,6 @@ _NEVER: Final = 2**63 - 1
 _new_step: Final = tuple.__new__
 _REGULAR: Final = SessionKind.REGULAR
 _TAPE_EVENTS: Final = frozenset({Tick, TickCorrected, TickCanceled})
-_OPERATOR_TRIGGERS: Final[dict[type, TradingTrigger]] = {
-    Pause: TradingTrigger.PAUSED,
-    Resume: TradingTrigger.RESUMED,
-    Kill: TradingTrigger.HALTED,
-}
 
 
 class Pipeline:
@@ -87,6 +87,14 @@ class Pipeline:
         )
         self.desk = Desk(settings, markets=self._markets, ledger=self.ledger, execution=self.execution)
         self._bookkeeper = Bookkeeper(self._markets, ledger=self.ledger, execution=self.execution, desk=self.desk)
+        self._reconciler = Reconciler(
+            self._markets,
+            ledger=self.ledger,
+            execution=self.execution,
+            desk=self.desk,
+            deadlines=settings.deadlines,
+            report=self._take_report,
+        )
         # Empty while no bracket waits for a price: one test per print is all that this costs.
         self._watched = self.execution.watched
         self._makers = Builders(settings)
@@ -108,13 +116,9 @@ class Pipeline:
             BarClosed: self._on_bar_closed,
             TimeAdvanced: self._on_time,
             FeedInterrupted: self._on_interrupted,
-            InstrumentStatus: self._on_told,
-            HealthReported: self._on_told,
-            Pause: self._on_operator,
-            Resume: self._on_operator,
-            Kill: self._on_operator,
-            Flatten: self._on_operator,
+            **dict.fromkeys((InstrumentStatus, HealthReported, Pause, Resume, Kill, Flatten), self._on_told),
             **dict.fromkeys(get_args(VenueReport), self._on_report),
+            **dict.fromkeys((AccountListed, *get_args(LifeEvent)), self._on_venue),
             **dict.fromkeys(get_args(BookEvent), self._on_books),
         }
 
@@ -411,13 +415,35 @@ class Pipeline:
 
     def _on_report(self, report: VenueReport, draft: Draft | None) -> Step:
         draft = self._begin(report.received_ts_ns, draft)
+        self._take_report(report, draft)
+        self._set_next_deadline()
+        return draft.seal()
+
+    def _on_venue(self, event: AccountListed | LifeEvent, draft: Draft | None) -> Step:
+        draft = self._begin(event.received_ts_ns, draft)
+        if isinstance(event, AccountListed):
+            self._reconciler.take(event, draft)
+        elif isinstance(event, EngineStarted):
+            self._reconciler.start(event, draft)
+        else:
+            self.desk.cancel_entries(ACCOUNT, draft)
+        self.desk.guard.count_messages(draft)
+        self._watch_equity(draft)
+        self._set_next_deadline()
+        return draft.seal()
+
+    def _take_report(self, report: VenueReport, draft: Draft) -> None:
         since = len(draft.facts)
         order = self.execution.order(report.client_order_id)
         if order is None:
             if isinstance(report, OrderFilled):
                 self.ledger.book_unmatched(report, draft)
             self.desk.halt(ACCOUNT, f"the venue reports order {report.client_order_id}, which is not ours", draft)
-            return draft.seal()
+            return
+        if isinstance(report, OrderNotListed):
+            self._reconciler.take_absence(report, order, draft)
+            self._observe(draft, since=since)
+            return
         state_before = order.state
         execution = self.execution.apply(report, order, draft)
         if execution is not None:
@@ -428,8 +454,6 @@ class Pipeline:
         self._observe(draft, since=since)
         if execution is not None and isinstance(report, OrderFilled):
             self._tell_strategies(report, order, draft)
-        self._set_next_deadline()
-        return draft.seal()
 
     def _tell_strategies(self, fill: OrderFilled, order: WorkingOrder, draft: Draft) -> None:
         market = self._markets[order.instrument_id]
@@ -448,32 +472,17 @@ class Pipeline:
         self._watch_equity(draft)
         return draft.seal()
 
-    # --- what the exchange and the shell say ---------------------------------------------------------------
+    # --- what the exchange, the shell and operators say ----------------------------------------------------
 
-    def _on_told(self, event: InstrumentStatus | HealthReported, draft: Draft | None) -> Step:
+    def _on_told(self, event: InstrumentStatus | HealthReported | OperatorCommand, draft: Draft | None) -> Step:
         draft = self._begin(event.received_ts_ns, draft)
         if isinstance(event, HealthReported):
             self.desk.guard.take_health(event, draft)
-        else:
+        elif isinstance(event, InstrumentStatus):
             self._market(event.instrument_id)
             self.desk.take_status(event, draft)
-            self._set_next_deadline()
-        return draft.seal()
-
-    def _on_operator(self, event: OperatorCommand, draft: Draft | None) -> Step:
-        draft = self._begin(event.received_ts_ns, draft)
-        scope = scope_of(event.strategy_id, event.instrument_id)
-        trigger = _OPERATOR_TRIGGERS.get(type(event))
-        if trigger is not None:
-            source = f"operator:{event.requested_by}"
-            self.desk.change_state(scope, trigger, reason=event.reason, source=source, draft=draft)
-        if isinstance(event, Resume):
-            self.desk.guard.reset(scope, reason=event.reason, source=f"operator:{event.requested_by}", draft=draft)
-        if isinstance(event, Kill):
-            self.desk.cancel_entries(scope, draft)
-        if isinstance(event, Flatten):
-            self.desk.flatten(scope, draft)
-        self.desk.guard.count_messages(draft)
+        else:
+            self.desk.operate(event, draft)
         self._set_next_deadline()
         return draft.seal()
 

@@ -1,0 +1,297 @@
+"""Reconciliation: what a venue lists is compared with the books, and only adds to what is known.
+
+Our orders catch up with their listed executions and ends, in the same step as whatever protects these. An order that
+is not ours is recorded and halts its instrument. Positions that differ hold back entries at once; a difference that
+outlasts the time in which listings settle is taken over, named as what it is, and halts the instrument (I-6, I-10).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final
+
+from engine.core.execution.orders import WorkingOrder
+from engine.core.execution.recovering import Absence
+from engine.core.execution.settings import Deadlines
+from engine.core.execution.stage import ExecutionStage
+from engine.core.ledger import Ledger
+from engine.core.messages import (
+    AccountListed,
+    CancelOrder,
+    ComparisonVerdict,
+    Draft,
+    EngineStarted,
+    ExecutionBusted,
+    ExternalOrderSeen,
+    ListedOrder,
+    ListedStatus,
+    OrderAcknowledged,
+    OrderAwaitingApproval,
+    OrderCanceled,
+    OrderExpired,
+    OrderFilled,
+    OrderNotListed,
+    OrderRejected,
+    PositionCompared,
+    VenueReport,
+)
+from engine.core.pipeline.adopting import Adopter
+from engine.core.pipeline.desk import Desk
+from engine.core.pipeline.settings import Market
+from engine.core.values import ZERO, InstrumentId
+
+S = ListedStatus
+
+#: How often the cancel of an order is sent again that was thought to be over and is listed as working.
+_LATE_CANCELS_MAX: Final = 3
+_OVER: Final = frozenset({S.FILLED, S.CANCELED, S.REJECTED, S.EXPIRED})
+
+#: Lets a report of the venue do what it does.
+Report = Callable[[VenueReport, Draft], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Drift:
+    booked: Decimal
+    listed: Decimal
+    since_ts_ns: int
+
+
+class Reconciler:
+    """Take listings, silences and the start of an engine."""
+
+    def __init__(
+        self,
+        markets: Mapping[InstrumentId, Market],
+        *,
+        ledger: Ledger,
+        execution: ExecutionStage,
+        desk: Desk,
+        deadlines: Deadlines,
+        report: Report,
+    ) -> None:
+        self._markets = markets
+        self._ledger = ledger
+        self._execution = execution
+        self._desk = desk
+        self._settle_ns = deadlines.settle_ns
+        self._report = report
+        self._adopter = Adopter(markets, ledger=ledger, execution=execution, desk=desk)
+        self._external: dict[str, ListedOrder] = {}
+        self._drifts: dict[InstrumentId, _Drift] = {}
+        self._late_cancels: dict[int, int] = {}
+        # Orders that were over before this account had an engine are history, not news.
+        self._first_start_ts_ns: int | None = None
+
+    def start(self, event: EngineStarted, draft: Draft) -> None:
+        """Take over from an engine that ended: nothing is entered before the venue was listed again."""
+        if self._first_start_ts_ns is None:
+            self._first_start_ts_ns = event.received_ts_ns
+            draft.is_kept = self._desk.guard.needs_reconciliation
+        self._execution.recovery.restarted(draft)
+        self._desk.guard.forget_reconciliation(draft)
+
+    def take(self, listed: AccountListed, draft: Draft) -> None:
+        """Let the books learn what a venue lists."""
+        self._desk.guard.see_venue_clock(listed, draft)
+        known: set[int] = set()
+        for each in listed.orders:
+            order = self._ours(each)
+            if order is None:
+                known |= self._take_foreign(each, listed.asked_ts_ns, draft)
+            else:
+                known.add(order.order_id)
+                self._catch_up(order, each, listed, draft)
+        if not listed.is_complete:
+            return
+        for order in self._execution.open_orders():
+            if order.order_id not in known and order.sent_ts_ns <= listed.asked_ts_ns:
+                self.not_listed(order, listed.asked_ts_ns, is_certain=False, draft=draft)
+        self._compare_positions(listed, draft)
+        self._desk.guard.reconciled(listed.asked_ts_ns, frozenset(self._drifts), draft)
+
+    def take_absence(self, report: OrderNotListed, order: WorkingOrder, draft: Draft) -> None:
+        """Let an order learn that a question about it found nothing."""
+        if report.is_complete and order.is_open:
+            self.not_listed(order, report.asked_ts_ns, is_certain=report.is_certain, draft=draft)
+
+    # --- our orders ------------------------------------------------------------------------------------------
+
+    def _ours(self, each: ListedOrder) -> WorkingOrder | None:
+        order = self._execution.order_by_venue_id(each.venue_order_id)
+        if order is not None or each.client_order_id is None:
+            return order
+        order = self._execution.order(each.client_order_id)
+        # A second order under one id of ours is not the one that we know.
+        is_other = order is not None and order.venue_order_id not in (None, each.venue_order_id)
+        return None if is_other else order
+
+    def _catch_up(self, order: WorkingOrder, each: ListedOrder, listed: AccountListed, draft: Draft) -> None:
+        self._execution.recovery.listed(order, each.venue_order_id, draft)
+        for report in self._news(order, each, listed):
+            self._report(report, draft)
+        is_over = not order.is_open and order.ended_ts_ns + self._settle_ns <= listed.asked_ts_ns
+        if is_over and each.status in (S.WORKING, S.AWAITING_APPROVAL):
+            self._cancel_late(order, draft)
+
+    def _news(self, order: WorkingOrder, each: ListedOrder, listed: AccountListed) -> Iterator[VenueReport]:
+        times = {"venue_ts_ns": listed.venue_ts_ns, "received_ts_ns": listed.received_ts_ns}
+        identity = order.client_order_id
+        if order.is_open and each.status is S.AWAITING_APPROVAL:
+            yield OrderAwaitingApproval(client_order_id=identity, **times)
+        elif order.is_open and each.status not in (S.UNREADABLE, S.REJECTED):
+            yield OrderAcknowledged(client_order_id=identity, venue_order_id=each.venue_order_id, **times)
+        for execution in each.executions:
+            if execution.execution_id not in order.executions:
+                yield OrderFilled(
+                    client_order_id=identity,
+                    execution_id=execution.execution_id,
+                    price=execution.price,
+                    quantity=execution.quantity,
+                    fee=execution.fee,
+                    venue_ts_ns=execution.venue_ts_ns,
+                    received_ts_ns=listed.received_ts_ns,
+                )
+        yield from self._busts(order, each, listed)
+        if not order.is_open:
+            return
+        end = {"client_order_id": identity, "reason": f"listed as {each.status}", **times}
+        if each.status is S.CANCELED:
+            yield OrderCanceled(filled_quantity=each.filled_quantity, **end)  # type: ignore[arg-type]  # named fields
+        elif each.status is S.EXPIRED:
+            yield OrderExpired(filled_quantity=each.filled_quantity, **end)  # type: ignore[arg-type]  # named fields
+        elif each.status is S.REJECTED:
+            yield OrderRejected(**end)  # type: ignore[arg-type]  # named fields
+
+    # What was told and is not listed any more, although listings have had time to settle, was taken back.
+    def _busts(self, order: WorkingOrder, each: ListedOrder, listed: AccountListed) -> Iterator[VenueReport]:
+        there = {execution.execution_id for execution in each.executions}
+        for execution_id, heard_ts_ns in list(order.executions.items()):
+            if execution_id not in there and listed.asked_ts_ns >= heard_ts_ns + self._settle_ns:
+                yield ExecutionBusted(
+                    client_order_id=order.client_order_id,
+                    execution_id=execution_id,
+                    reason="the venue does not list it any more",
+                    venue_ts_ns=listed.venue_ts_ns,
+                    received_ts_ns=listed.received_ts_ns,
+                )
+
+    def _cancel_late(self, order: WorkingOrder, draft: Draft) -> None:
+        count = self._late_cancels.get(order.order_id, 0)
+        reason = f"order {order.order_id} was thought to be {order.state} and works at the venue: look at it"
+        self._desk.halt((None, order.instrument_id), reason, draft)
+        if count < _LATE_CANCELS_MAX:
+            self._late_cancels[order.order_id] = count + 1
+            draft.commands.append(CancelOrder(client_order_id=order.client_order_id, decided_ts_ns=draft.ts_ns))
+
+    def not_listed(self, order: WorkingOrder, asked_ts_ns: int, *, is_certain: bool, draft: Draft) -> None:
+        """Do what it means that an open order is not in a complete listing."""
+        recovery = self._execution.recovery
+        absence = recovery.not_listed(order, asked_ts_ns, is_certain=is_certain, draft=draft)
+        if absence is Absence.PROVES_NOTHING:
+            return
+        if absence is Absence.MAY_BE_SENT_AGAIN and self._desk.passes_again(order, draft):
+            recovery.send_again(order, draft)
+            return
+        recovery.give_up(order, "it never reached the venue and is not sent any more", draft)
+        self._desk.react(order, None, draft)
+
+    # --- what is not ours ------------------------------------------------------------------------------------
+
+    # Returns the orders of ours that it might be: the listing does not prove that these are absent.
+    def _take_foreign(self, each: ListedOrder, asked_ts_ns: int, draft: Draft) -> set[int]:
+        perhaps = [order for order in self._execution.open_orders() if _might_be(order, each)]
+        numbers = {order.order_id for order in perhaps}
+        known = self._external.get(each.venue_order_id)
+        # The answer that names it may still be on its way.
+        is_early = any(order.sent_ts_ns + self._settle_ns > asked_ts_ns for order in perhaps)
+        if is_early or known == each:
+            return numbers
+        self._external[each.venue_order_id] = each
+        draft.facts.append(_seen(each, draft.ts_ns))
+        if each.instrument_id in self._markets and self._is_news(each, known):
+            whose = f"may be order {perhaps[0].order_id} of ours" if perhaps else "is not ours"
+            what = f"order {each.venue_order_id} ({each.side} {each.quantity} {each.symbol})"
+            reason = f"the venue lists {what}, which {whose}: look at it there, then resume"
+            self._desk.halt((None, each.instrument_id), reason, draft)
+        return numbers
+
+    def _is_news(self, each: ListedOrder, known: ListedOrder | None) -> bool:
+        if each.status not in _OVER:
+            return True
+        has_filled = each.filled_quantity > (ZERO if known is None else known.filled_quantity)
+        return has_filled and (known is not None or each.created_ts_ns >= (self._first_start_ts_ns or 0))
+
+    # --- positions -------------------------------------------------------------------------------------------
+
+    def _compare_positions(self, listed: AccountListed, draft: Draft) -> None:
+        held = dict.fromkeys(self._markets, ZERO)
+        for position in listed.positions:
+            if position.instrument_id in held:
+                held[position.instrument_id] += position.quantity
+        for instrument_id, quantity in held.items():
+            self._compare(instrument_id, quantity, listed.asked_ts_ns, draft)
+
+    def _compare(self, instrument_id: InstrumentId, listed: Decimal, asked_ts_ns: int, draft: Draft) -> None:
+        booked = self._adopter.booked(instrument_id)
+        known = self._drifts.get(instrument_id)
+        if booked == listed:
+            if known is not None:
+                del self._drifts[instrument_id]
+                self._say(instrument_id, booked, listed, ComparisonVerdict.EQUAL, draft)
+            return
+        is_same = known is not None and (known.booked, known.listed) == (booked, listed)
+        if not is_same:
+            self._drifts[instrument_id] = _Drift(booked, listed, asked_ts_ns)
+            self._say(instrument_id, booked, listed, ComparisonVerdict.DRIFT, draft)
+            return
+        assert known is not None
+        if asked_ts_ns < known.since_ts_ns + self._settle_ns or self._adopter.is_unsettled(instrument_id):
+            return
+        del self._drifts[instrument_id]
+        self._say(instrument_id, booked, listed, ComparisonVerdict.ADOPTED, draft)
+        self._adopter.adopt(instrument_id, listed - booked, draft)
+
+    def _say(
+        self, instrument_id: InstrumentId, booked: Decimal, listed: Decimal, verdict: ComparisonVerdict, draft: Draft
+    ) -> None:
+        draft.facts.append(
+            PositionCompared(
+                instrument_id=instrument_id,
+                symbol=self._markets[instrument_id].instrument.symbol,
+                booked=booked,
+                listed=listed,
+                verdict=verdict,
+                ts_ns=draft.ts_ns,
+            )
+        )
+
+
+# An order without our id, of the very terms of one of ours that the venue has not named yet: a hint for a human, no
+# evidence (I-2, I-4).
+def _might_be(order: WorkingOrder, each: ListedOrder) -> bool:
+    command = order.command
+    if command is None or each.client_order_id is not None or order.venue_order_id is not None:
+        return False
+    ours = (command.instrument_id, command.side, command.order_type, command.limit_price, command.stop_price)
+    theirs = (each.instrument_id, each.side, each.order_type, each.limit_price, each.stop_price)
+    return ours == theirs and command.quantity == each.quantity
+
+
+def _seen(each: ListedOrder, ts_ns: int) -> ExternalOrderSeen:
+    return ExternalOrderSeen(
+        venue_order_id=each.venue_order_id,
+        instrument_id=each.instrument_id,
+        symbol=each.symbol,
+        side=each.side,
+        order_type=each.order_type,
+        quantity=each.quantity,
+        filled_quantity=each.filled_quantity,
+        status=each.status,
+        limit_price=each.limit_price,
+        stop_price=each.stop_price,
+        created_ts_ns=each.created_ts_ns,
+        ts_ns=ts_ns,
+    )
