@@ -17,25 +17,29 @@ from engine.core.messages import (
     Quote,
     Step,
     Tick,
+    TimeAdvanced,
 )
 from engine.core.pipeline import Pipeline, PrintEvent
 from engine.core.values import MINUTE_NS
-from engine.ports import Journal, SimulatedVenue
+from engine.ports import Journal, SimulatedVenue, Venue
 
 #: How many steps one transaction of a backtest holds.
 BATCH_STEPS: Final = 8_192
+
+#: Events of which most change nothing, so that nobody has to hear of them.
+_OFTEN_EMPTY: Final = frozenset({Tick, Quote, TimeAdvanced})
 
 #: Shown every step that was journaled, after its commit (or, in a batch, after it was added).
 Observer = Callable[[Event, Step], None]
 
 
-class EngineLoop:
-    """Drive one pipeline with one venue and one journal."""
+class StepLoop:
+    """Take events one by one: step, journal, commit, and only then act. Every kind of run goes through it."""
 
     def __init__(
         self,
         pipeline: Pipeline,
-        venue: SimulatedVenue,
+        venue: Venue,
         journal: Journal,
         *,
         is_durable: bool,
@@ -52,11 +56,73 @@ class EngineLoop:
         self._batch_steps = 1 if is_durable else BATCH_STEPS
         self._observer = observer
         self._appended = 0
+
+    def process(self, event: Event, *, on_append: Callable[[], None] | None = None) -> Step:
+        """Process one event, and whatever the venue has ready in answer to it.
+
+        `on_append` is called when the step is in the open transaction, before its commit. Raises Halt where the
+        journal cannot be written: nothing of the step has left then.
+        """
+        result = self._pipeline.step(event)
+        if result is EMPTY_STEP and event.__class__ in _OFTEN_EMPTY:
+            return result
+        self._keep(event, result, on_append)
+        return result
+
+    def settle(self) -> bool:
+        """Step every report that the venue has ready, until it has none; return whether there were any."""
+        any_reports = False
+        while reports := self._venue.drain():
+            any_reports = True
+            for report in reports:
+                result = self._pipeline.step(report)
+                if result is not EMPTY_STEP:
+                    self._journal_step(report, result)
+        return any_reports
+
+    def commit(self) -> None:
+        """Make everything so far durable."""
+        self._journal.commit()
+
+    def _keep(self, event: Event, result: Step, on_append: Callable[[], None] | None = None) -> None:
+        self._journal_step(event, result, on_append)
+        if result.commands:
+            self.settle()
+
+    def _journal_step(self, event: Event, result: Step, on_append: Callable[[], None] | None = None) -> None:
+        self._journal.append(event, result)
+        if on_append is not None:
+            on_append()
+        self._appended += 1
+        if self._appended >= self._batch_steps:
+            self._journal.commit()
+            self._appended = 0
+        for command in result.commands:
+            self._venue.send(command)
+        if self._observer is not None:
+            self._observer(event, result)
+
+
+class EngineLoop(StepLoop):
+    """Drive one pipeline with a venue that matches on the market events which it is shown."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        venue: SimulatedVenue,
+        journal: Journal,
+        *,
+        is_durable: bool,
+        observer: Observer | None = None,
+    ) -> None:
+        """Put the parts together, as for a `StepLoop`."""
+        super().__init__(pipeline, venue, journal, is_durable=is_durable, observer=observer)
+        self._market = venue
         self._is_delayed = venue.is_delayed
 
     def run(self, events: Iterable[MarketEvent]) -> None:
         """Process market events until they end, and make everything durable."""
-        step, venue = self._pipeline.step, self._venue
+        step, venue = self._pipeline.step, self._market
         has_work, append = venue.has_work, self._journal.append
         # Most steps of a batch send nothing and nobody watches: they only have to be written down.
         is_quick = self._batch_steps > 1 and self._observer is None
@@ -80,40 +146,16 @@ class EngineLoop:
                 self._keep(event, result)
         self._journal.commit()
 
-    def process(self, event: Event, *, on_append: Callable[[], None] | None = None) -> Step:
-        """Process one event that is not market data, and whatever the venue answers to it; it is always journaled.
-
-        `on_append` is called when the step is in the open transaction, before its commit.
-        """
-        result = self._pipeline.step(event)
-        self._keep(event, result, on_append)
-        return result
-
     def rebuild(self, event: PrintEvent | FeedInterrupted) -> None:
         """Show a market event that was processed before a restart to what keeps no journal: venue and bar builders."""
-        if isinstance(event, Tick | Quote) and self._venue.has_work(event.instrument_id):
-            self._venue.observe_past(event)
+        if isinstance(event, Tick | Quote) and self._market.has_work(event.instrument_id):
+            self._market.observe_past(event)
         self._pipeline.rebuild(event)
-
-    def settle(self) -> bool:
-        """Step every report that the venue has ready, until it has none; return whether there were any."""
-        any_reports = False
-        while reports := self._venue.drain():
-            any_reports = True
-            for report in reports:
-                result = self._pipeline.step(report)
-                if result is not EMPTY_STEP:
-                    self._journal_step(report, result)
-        return any_reports
-
-    def commit(self) -> None:
-        """Make everything so far durable."""
-        self._journal.commit()
 
     # What reaches the venue before an event is answered before it: the event of a bar is heard at the end of its
     # minute, and the word of the venue within it.
     def _after_arrivals(self, events: Iterable[MarketEvent]) -> Iterator[MarketEvent]:
-        has_work = self._venue.has_work
+        has_work = self._market.has_work
         for event in events:
             is_shown_bar = isinstance(event, BarClosed) and has_work(event.bar.instrument_id)
             self._let_arrive(event.bar.start_ts_ns if is_shown_bar else event.received_ts_ns)  # type: ignore[union-attr]
@@ -121,43 +163,25 @@ class EngineLoop:
 
     def _let_arrive(self, until_ts_ns: int) -> None:
         # One by one: the answer to a report may itself arrive before the moment.
-        while self._venue.let_arrive(until_ts_ns):
+        while self._market.let_arrive(until_ts_ns):
             self.settle()
 
     def _show(self, event: MarketEvent) -> None:
         # Reports of the open can bring orders that still belong to the open (a market exit after its legs'
         # cancels), so the open is shown again until it yields nothing.
-        self._venue.observe_open(event)
+        self._market.observe_open(event)
         while self.settle():
-            self._venue.observe_open(event)
+            self._market.observe_open(event)
         if self._is_delayed and isinstance(event, BarClosed):
             self._let_arrive(event.bar.start_ts_ns + MINUTE_NS - 1)
-        self._venue.observe_rest(event)
+        self._market.observe_rest(event)
         self.settle()
 
     def _act(self, event: MarketEvent) -> None:
         # The venue ends the orders of a split by itself; the engine hears of it after it has counted its new shares.
-        self._venue.observe_rest(event)
+        self._market.observe_rest(event)
         self._journal_step(event, self._pipeline.step(event))
         self.settle()
-
-    def _keep(self, event: Event, result: Step, on_append: Callable[[], None] | None = None) -> None:
-        self._journal_step(event, result, on_append)
-        if result.commands:
-            self.settle()
-
-    def _journal_step(self, event: Event, result: Step, on_append: Callable[[], None] | None = None) -> None:
-        self._journal.append(event, result)
-        if on_append is not None:
-            on_append()
-        self._appended += 1
-        if self._appended >= self._batch_steps:
-            self._journal.commit()
-            self._appended = 0
-        for command in result.commands:
-            self._venue.send(command)
-        if self._observer is not None:
-            self._observer(event, result)
 
 
 @contextmanager

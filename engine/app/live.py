@@ -1,0 +1,104 @@
+"""An engine at a venue that keeps the account itself: recovered, reconciled over and over, stopped in order.
+
+Start-up is recovery. The journal is replayed and proved; then the venue is asked for its listings, and until they are
+there nothing is stepped: what came of the last requests of the engine before is UNKNOWN, and so is what was filled
+since. With the listings the clock is checked, the start is journaled, and the books catch up, protect and only then
+trade. `engine.testing.chaos` drives exactly this, and so will the runner on asyncio.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from engine.app.loop import Observer, StepLoop
+from engine.core.errors import Halt
+from engine.core.messages import AccountListed, EngineStarted, EngineStopping, Event, TimeAdvanced, VenueReport
+from engine.core.pipeline import Pipeline
+from engine.core.values import SECOND_NS
+from engine.ports import Journal, Venue
+
+#: An engine whose clock is further from its venue's does not start: its deadlines and sessions would be wrong.
+CLOCK_ERROR_NS_MAX: Final = 60 * SECOND_NS
+
+
+class LiveEngine:
+    """Drive one account at one venue; the caller owns the clock and brings every event."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        venue: Venue,
+        journal: Journal,
+        *,
+        epoch: int,
+        reconcile_ns: int,
+        observer: Observer | None = None,
+    ) -> None:
+        """Put the parts together; the pipeline has replayed what the journal holds, and `epoch` is that of the lease.
+
+        `reconcile_ns` is how often the venue's listings are asked for.
+        """
+        self._pipeline = pipeline
+        self._venue = venue
+        self._epoch = epoch
+        self._reconcile_ns = reconcile_ns
+        self.loop = StepLoop(pipeline, venue, journal, is_durable=True, observer=observer)
+        self._ask_at_ts_ns = 0
+        # What came before the first listings: it is stepped after the start, in its order.
+        self._early: list[VenueReport] = []
+        #: False until the first listings are there: nothing is stepped before.
+        self.is_started = False
+
+    def take(self, event: Event) -> None:
+        """Step an event, or keep it until the engine has started; market data before that is not kept.
+
+        Raises Halt where the journal cannot be written, or where the clock is too far from the venue's.
+        """
+        if self.is_started:
+            self.loop.process(event)
+        elif isinstance(event, AccountListed):
+            self._start(event)
+        elif isinstance(event, VenueReport):
+            self._early.append(event)
+
+    def pass_time(self, now_ts_ns: int) -> None:
+        """Tell the engine what time it is, ns UTC by its own clock, and ask for listings where it is time to."""
+        if now_ts_ns >= self._ask_at_ts_ns:
+            self._ask_at_ts_ns = now_ts_ns + self._reconcile_ns
+            self._venue.query_account(now_ts_ns)
+        if self.is_started:
+            self.loop.process(TimeAdvanced(venue_ts_ns=now_ts_ns, received_ts_ns=now_ts_ns))
+
+    def stop(self, reason: str, now_ts_ns: int) -> None:
+        """End in order: working entries are canceled, stops stay, everything is durable."""
+        if self.is_started:
+            self.loop.process(EngineStopping(venue_ts_ns=now_ts_ns, received_ts_ns=now_ts_ns, reason=reason))
+            self.loop.commit()
+
+    def _start(self, listed: AccountListed) -> None:
+        _check_clock(listed)
+        now_ts_ns = listed.received_ts_ns
+        if now_ts_ns < self._pipeline.now_ts_ns - CLOCK_ERROR_NS_MAX:
+            raise Halt(
+                f"The journal was last written at {self._pipeline.now_ts_ns} ns UTC and the clock says {now_ts_ns}: "
+                "set the clock of this machine, or wait until it is later."
+            )
+        self.is_started = True
+        self.loop.process(EngineStarted(venue_ts_ns=now_ts_ns, received_ts_ns=now_ts_ns, epoch=self._epoch))
+        for report in self._early:
+            self.loop.process(report)
+        self._early.clear()
+        self.loop.process(listed)
+
+
+def _check_clock(listed: AccountListed) -> None:
+    # The venue answered between the question and the arrival of its answer.
+    ahead_ns = listed.asked_ts_ns - listed.venue_ts_ns
+    behind_ns = listed.venue_ts_ns - listed.received_ts_ns
+    error_ns = max(ahead_ns, behind_ns)
+    if error_ns > CLOCK_ERROR_NS_MAX:
+        how = "ahead of" if ahead_ns == error_ns else "behind"
+        raise Halt(
+            f"The clock of this machine is {error_ns // SECOND_NS} s {how} the venue's: set it (chrony or "
+            "systemd-timesyncd keep it), then start again; nothing was sent."
+        )
