@@ -1,0 +1,69 @@
+"""What must hold in the end: after the last fault, and after a quiet time in which everything is honest (I-30)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any, Final
+
+from engine.core.values import SECOND_NS
+from engine.store.connection import sqlite
+from engine.testing.chaos.market import INSTRUMENT
+from engine.testing.reference_venue import ReferenceVenue
+
+_KEY: Final = INSTRUMENT.instrument_id
+_UNIT: Final = Decimal(10**8)
+_UNANSWERED: Final = "('NEW', 'UNKNOWN')"
+
+#: An invariant and what is wrong with it.
+Finding = tuple[str, str]
+
+
+def endings(connection: sqlite.Connection, venue: ReferenceVenue, *, orphans_ns: int) -> Iterator[Finding]:
+    """Yield what does not hold; `orphans_ns` is how long exits have worked for a position that is not there."""
+    reason = halt_reason(connection)
+    yield from _unresolved(connection, reason)
+    yield from _executions(connection, venue)
+    yield from _positions(connection, venue, reason)
+    if orphans_ns > 120 * SECOND_NS and not reason:
+        yield "I-15", f"exits work for {orphans_ns // SECOND_NS} s although nothing is held"
+
+
+def halt_reason(connection: sqlite.Connection) -> str:
+    """Return why the instrument or the account is halted; nothing where it is not. A halt without a reason is "?"."""
+    latest: dict[Any, tuple[str, str]] = {}
+    for strategy, instrument, state, reason in connection.execute(
+        "SELECT strategy_id, instrument_id, to_state, reason FROM trading_states ORDER BY id"
+    ):
+        latest[strategy, instrument] = (state, reason)
+    return next((reason or "?" for state, reason in latest.values() if state == "HALTED"), "")
+
+
+def _unresolved(connection: sqlite.Connection, reason: str) -> Iterator[Finding]:
+    rows = connection.execute(f"SELECT id, leg, status FROM orders WHERE status IN {_UNANSWERED}").fetchall()  # noqa: S608
+    if rows and not reason:
+        number, leg, status = rows[0]
+        yield "I-30", f"{len(rows)} orders are without an outcome, such as {leg} {number}, which is {status}"
+    if reason == "?":
+        yield "I-30", "the engine is halted and says no reason"
+
+
+def _executions(connection: sqlite.Connection, venue: ReferenceVenue) -> Iterator[Finding]:
+    ours = {row[0] for row in connection.execute("SELECT client_order_id FROM orders")}
+    booked: dict[str, int] = {}
+    for execution_id, is_bust in connection.execute("SELECT execution_id, is_bust FROM trades"):
+        booked[execution_id] = booked.get(execution_id, 0) + (-1 if is_bust else 1)
+    true = {
+        each.execution_id: 0 if each.is_busted else 1 for each in venue.executions if each.client_order_id in ours
+    }
+    for execution_id in sorted({*booked, *true}):
+        counted, there = booked.get(execution_id, 0), true.get(execution_id, 0)
+        if counted != there:
+            yield "I-7", f"execution {execution_id} counts {counted} times in the books and {there} times at the venue"
+
+
+def _positions(connection: sqlite.Connection, venue: ReferenceVenue, reason: str) -> Iterator[Finding]:
+    held = venue.position(_KEY)
+    (booked,) = connection.execute("SELECT coalesce(sum(quantity_e8), 0) FROM positions").fetchone()
+    if Decimal(booked) / _UNIT != held and not reason:
+        yield "I-10", f"the books hold {Decimal(booked) / _UNIT} and the venue {held}"

@@ -1,0 +1,516 @@
+"""The kernel: one scenario lived in virtual time.
+
+It owns the time. The market moves in steps; between them the venue's happenings, deliveries, starts and stops of
+processes come in the order of their moments. Whatever may go wrong is asked of a chooser at a named point, so that a
+record of its answers repeats the scenario. The engine is the real one, with a real database file.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+from random import Random
+from typing import Any, Final
+
+from engine.core.errors import EngineError, Halt
+from engine.core.messages import (
+    AccountListed,
+    Command,
+    Event,
+    FeedInterrupted,
+    Flatten,
+    InstrumentStatus,
+    Kill,
+    Pause,
+    Quote,
+    Resume,
+    SubmitOrder,
+    Tick,
+)
+from engine.core.values import SECOND_NS, Side
+from engine.store.accounts import list_accounts
+from engine.store.connection import open_reader
+from engine.testing.chaos.endings import endings, halt_reason
+from engine.testing.chaos.faults import CLOCK_JUMPS_S, Chooser, Fault, FaultKind
+from engine.testing.chaos.life import Life, VenuePort
+from engine.testing.chaos.market import INSTRUMENT, SESSIONS, STEP_NS, step_ts_ns
+from engine.testing.chaos.monitors import Monitors, Violation
+from engine.testing.chaos.plan import OperatorAct, ScenarioPlan
+from engine.testing.chaos.store import Crash
+from engine.testing.chaos.subject import CASH, Subject, market_of
+from engine.testing.reference_venue import Delivery, ReferenceVenue
+from engine.app.recovery import restore
+
+_KEY: Final = INSTRUMENT.instrument_id
+_HALF_SPREAD: Final = 0.01
+_COMMANDS: Final[dict[OperatorAct, type[Pause | Resume | Kill | Flatten]]] = {
+    OperatorAct.PAUSE: Pause,
+    OperatorAct.RESUME: Resume,
+    OperatorAct.KILL: Kill,
+    OperatorAct.FLATTEN: Flatten,
+}
+#: A supervisor starts a process that ended by itself after so long, least and most, seconds.
+_AFTER_HALT_S: Final = (5, 15)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """Hold what came of a scenario."""
+
+    plan: ScenarioPlan
+    faults: tuple[Fault, ...]
+    violations: tuple[Violation, ...]
+    #: Entries that filled, at least in part: as many brackets were lived.
+    brackets: int
+    orders: int
+    executions: int
+    lives: int
+    #: How often each point was passed.
+    passages: dict[str, int]
+    #: Why the engine was halted in the end; nothing where it was ready.
+    halted: str
+    #: SHA-256 over everything that happened, hexadecimal.
+    event_log_hash: str
+    #: Longest time without any exit, seconds.
+    exposed_s: float
+    story: tuple[str, ...] = ()
+
+
+class Kernel:
+    """Live one scenario."""
+
+    def __init__(
+        self, subject: Subject, plan: ScenarioPlan, chooser: Chooser, database: Path, *, tells: bool = False
+    ) -> None:
+        """Put the parts together; with `tells` the story is kept as lines of text."""
+        self._subject = subject
+        self._plan = plan
+        self._chooser = chooser
+        self._database = database
+        self._random = Random(f"kernel:{plan.seed}")
+        self._market = market_of(plan.market_seed)
+        self.venue = ReferenceVenue(
+            plan.temper,
+            seed=plan.seed,
+            instruments={_KEY: INSTRUMENT},
+            sessions={_KEY: SESSIONS},
+            exit_style=plan.exit_style,
+            opening_cash=CASH,
+        )
+        self.monitors = Monitors(plan, self.venue, database, subject.rules)
+        self._hash = sha256()
+        self._story: list[str] | None = [] if tells else None
+        self._life: Life | None = None
+        self._lives = 0
+        self._start_at_ts_ns: int | None = step_ts_ns(plan.first_step)
+        self._stopped_until_ts_ns: int | None = None
+        self._waiting: list[Delivery] = []
+        #: Processes that are stopped while another one has the account, and when they go on.
+        self._zombies: list[tuple[int, Life]] = []
+        self._muted_until_ts_ns = 0
+        self._fed_ts_ns = 0
+        self._orphans_since: int | None = None
+        self._acts = list(plan.acts)
+        self._now = 0
+        self._is_healed = False
+        self._has_ended = False
+
+    # --- the course of things --------------------------------------------------------------------------------
+
+    def run(self) -> Outcome:
+        """Live the scenario to its end, or to its first violation."""
+        plan = self._plan
+        collects = gc.isenabled()
+        gc.disable()
+        try:
+            for step in range(plan.first_step, plan.end_step):
+                self._step(step)
+                if self.monitors.violations:
+                    break
+            if not self.monitors.violations:
+                self._end()
+        finally:
+            self._close()
+            if collects:
+                gc.enable()
+        return self._outcome()
+
+    def _step(self, step: int) -> None:
+        ts_ns = step_ts_ns(step)
+        self._pass_to(ts_ns)
+        if step == self._plan.heal_step:
+            self._heal()
+        for halt in self._plan.halts:
+            if halt.from_step == step:
+                self.venue.halt(_KEY, step_ts_ns(halt.until_step))
+            if halt.is_told and step in (halt.from_step, halt.until_step):
+                self._tell_status(halted=step == halt.from_step)
+        while self._acts and self._acts[0].step <= step:
+            self._operate(self._acts.pop(0).act)
+        self.venue.price(_KEY, self._market.price(step), ts_ns)
+        if not self._is_healed:
+            self._disturb(self._chooser.at("pulse"))
+        self._feed(step)
+        life = self._life
+        if life is not None and self._stopped_until_ts_ns is None:
+            self._engine(lambda: life.engine.pass_time(life.clock(ts_ns)))
+        self._look()
+
+    # Everything that happens before a moment, in its order.
+    def _pass_to(self, ts_ns: int) -> None:
+        while True:
+            moments = [self.venue.due(), self._start_at_ts_ns, self._stopped_until_ts_ns]
+            moments += [until for until, _ in self._zombies]
+            due = min((each for each in moments if each is not None), default=None)
+            if due is None or due > ts_ns:
+                break
+            self._set_now(max(self._now, due))
+            self._happen()
+        self._set_now(ts_ns)
+
+    def _set_now(self, ts_ns: int) -> None:
+        self._now = self.monitors.now_ts_ns = ts_ns
+        if self._life is not None:
+            self._life.port.now_ts_ns = ts_ns
+
+    def _happen(self) -> None:
+        now = self._now
+        if self._start_at_ts_ns is not None and self._start_at_ts_ns <= now:
+            self._start()
+        if self._stopped_until_ts_ns is not None and self._stopped_until_ts_ns <= now:
+            self._go_on()
+        for zombie in [each for each in self._zombies if each[0] <= now]:
+            self._zombies.remove(zombie)
+            self._wake(zombie[1])
+        for delivery in self.venue.advance(now):
+            self._deliver(delivery)
+
+    def _look(self) -> None:
+        session = SESSIONS.session_at(self._now)
+        halted = any(step_ts_ns(each.from_step) <= self._now < step_ts_ns(each.until_step) for each in self._plan.halts)
+        is_up = self._life is not None and self._stopped_until_ts_ns is None and self._life.engine.is_started
+        self.monitors.look(counts_exposure=session is not None and not halted and is_up)
+        held, exits = self.venue.position(_KEY), self.venue.working_exits(_KEY)
+        if held <= 0 < exits:
+            self._orphans_since = self._now if self._orphans_since is None else self._orphans_since
+        else:
+            self._orphans_since = None
+
+    # --- processes -------------------------------------------------------------------------------------------
+
+    def _start(self) -> None:
+        self._start_at_ts_ns = None
+        fault = None if self._is_healed else self._chooser.at("start")
+        jump_ns = 0 if fault is None else CLOCK_JUMPS_S[fault.amount] * SECOND_NS
+        self._note_fault(fault)
+        port = VenuePort(self.venue, self._chooser, _Watched(self, self._lives + 1))
+        port.now_ts_ns = self._now
+        self._lives += 1
+        self.monitors.epoch = self._lives
+        self.monitors.listed_ts_ns = 0
+        try:
+            self._life = Life(
+                self._database,
+                self._subject.pipeline(self._plan),
+                port,
+                self._chooser,
+                clock_error_ns=jump_ns,
+                now_ts_ns=self._now,
+                reconcile_ns=self._subject.rules.reconcile_ns,
+            )
+        except EngineError as error:
+            self.monitors.broken("I-18", f"life {self._lives} cannot recover: {error}")
+            return
+        self._tell(f"life {self._lives} starts" + (f", its clock {jump_ns // SECOND_NS} s off" if jump_ns else ""))
+        self.venue.engine_started(self._now)
+        life = self._life
+        self._engine(lambda: life.engine.pass_time(life.clock(self._now)))
+
+    # Let the engine do something; whatever ends its process is handled here.
+    def _engine(self, does: Callable[[], Any]) -> None:
+        if self._has_ended:
+            return
+        try:
+            does()
+        except Crash as crash:
+            self._die(f"dies at {crash}", self._plan.restart_s)
+        except Halt as halt:
+            self._die(f"ends by itself: {halt}", _AFTER_HALT_S)
+        except Exception as error:  # noqa: BLE001 - any other end of an engine is a defect of it
+            self.monitors.broken("I-18", f"the engine failed with {type(error).__name__}: {error}")
+            self._die("fails", _AFTER_HALT_S)
+
+    def _die(self, how: str, restart_s: tuple[int, int]) -> None:
+        assert self._life is not None
+        self._tell(f"life {self._lives} {how}")
+        self._life.die()
+        self._life = None
+        self._waiting.clear()
+        self._stopped_until_ts_ns = None
+        self.venue.engine_died(self._now)
+        down_ns = self._random.randint(restart_s[0] * 1_000, restart_s[1] * 1_000) * 1_000_000
+        self._start_at_ts_ns = self._now + down_ns
+        self.monitors.exposure.price(60 * SECOND_NS, self._now)
+
+    def _go_on(self) -> None:
+        self._stopped_until_ts_ns = None
+        self._tell("the process goes on")
+        waiting, self._waiting = self._waiting, []
+        for delivery in waiting:
+            self._hand_over(delivery)
+
+    # A process that was stopped while another one took the account over must neither write nor send any more.
+    def _wake(self, zombie: Life) -> None:
+        self._tell("the process that was replaced goes on")
+        zombie.port.now_ts_ns = self._now
+        price = float(self._market.price(min(self._step_of_now(), len(self._market.prices) - 1)))
+        try:
+            for _ in range(3):
+                zombie.engine.pass_time(zombie.clock(self._now))
+                zombie.engine.take(_kill(zombie.clock(self._now)))
+                zombie.engine.take(_tick(price, zombie.clock(self._now)))
+            self.monitors.broken("I-17", "a process that was replaced could still write")
+        except (Halt, Crash):
+            pass
+        zombie.die()
+
+    def _step_of_now(self) -> int:
+        plan = self._plan
+        return min(range(plan.first_step, plan.end_step), key=lambda step: abs(step_ts_ns(step) - self._now))
+
+    # --- what goes wrong -------------------------------------------------------------------------------------
+
+    def _disturb(self, fault: Fault | None) -> None:
+        if fault is None:
+            return
+        self._note_fault(fault)
+        until = self._now + fault.amount * SECOND_NS
+        if fault.kind is FaultKind.FEED_MUTE:
+            self._muted_until_ts_ns = max(self._muted_until_ts_ns, until)
+        elif fault.kind is FaultKind.LATE_TICK:
+            self._give(_tick(float(self._market.prices[0]), self._now - fault.amount * SECOND_NS))
+        elif fault.kind is FaultKind.BAD_QUOTE:
+            bad = float("nan") if fault.passage % 2 else 0.0
+            self._give(_quote(bad, bad, self._now))
+        elif self._life is not None and self._stopped_until_ts_ns is None and self._life.engine.is_started:
+            self._stop_process(fault, until)
+
+    def _stop_process(self, fault: Fault, until_ts_ns: int) -> None:
+        assert self._life is not None
+        self.monitors.exposure.price(fault.amount * SECOND_NS, self._now)
+        if fault.kind is FaultKind.STOPPED:
+            self._stopped_until_ts_ns = until_ts_ns
+            return
+        self._zombies.append((until_ts_ns, self._life))
+        self._life = None
+        self.venue.engine_died(self._now)
+        self._start_at_ts_ns = self._now + SECOND_NS
+
+    def _heal(self) -> None:
+        self._is_healed = True
+        self._chooser.heal()
+        self.venue.heal()
+        self._muted_until_ts_ns = 0
+        self._tell("from here on nothing goes wrong")
+        if self._stopped_until_ts_ns is not None:
+            self._go_on()
+
+    def _note_fault(self, fault: Fault | None) -> None:
+        if fault is not None:
+            self._log("fault", fault.point, fault.passage, fault.kind, fault.amount)
+            self._tell(f"fault: {fault.kind} at {fault.point} (passage {fault.passage}, amount {fault.amount})")
+            self.monitors.exposure.fault(fault, self._now)
+
+    # --- what reaches the engine -----------------------------------------------------------------------------
+
+    def _deliver(self, delivery: Delivery) -> None:
+        fault = self._chooser.at("push") if delivery.channel == "push" else None
+        if fault is not None:
+            self._note_fault(fault)
+            if fault.kind is not FaultKind.PUSH_LOST:
+                self.venue.redeliver(delivery, self._now + fault.amount * 1_000_000)
+            if fault.kind is not FaultKind.PUSH_TWICE:
+                return
+        if self._stopped_until_ts_ns is not None:
+            self._waiting.append(delivery)
+        else:
+            self._hand_over(delivery)
+
+    def _hand_over(self, delivery: Delivery) -> None:
+        life = self._life
+        if life is None:
+            return
+        report = replace(delivery.report, received_ts_ns=life.clock(self._now))
+        self._log("report", type(report).__name__, getattr(report, "client_order_id", ""))
+        self._tell(f"{delivery.channel}: {report}")
+        if isinstance(report, AccountListed) and report.is_complete:
+            self.monitors.listed_ts_ns = self._now
+        was_started = life.engine.is_started
+
+        def take() -> None:
+            self._perhaps_crash("receive.before")
+            life.engine.take(report)
+            self._perhaps_crash("receive.after")
+
+        self._engine(take)
+        if self._life is life and life.engine.is_started and not was_started:
+            self._tell_gap()
+
+    def _perhaps_crash(self, point: str) -> None:
+        fault = self._chooser.at(point)
+        if fault is not None:
+            raise Crash(point)
+
+    def _give(self, event: Event) -> None:
+        life = self._life
+        if life is not None and self._stopped_until_ts_ns is None and life.engine.is_started:
+            stamped = replace(event, received_ts_ns=life.clock(self._now))
+            self._engine(lambda: life.engine.take(stamped))
+
+    def _feed(self, step: int) -> None:
+        life = self._life
+        if self._now < self._muted_until_ts_ns or life is None or not life.engine.is_started:
+            return
+        if self._stopped_until_ts_ns is not None:
+            return
+        if self._now - self._fed_ts_ns > 2 * STEP_NS:
+            self._tell_gap()
+        price = self._market.prices[step]
+        self._give(_quote(price - _HALF_SPREAD, price + _HALF_SPREAD, self._now))
+        self._give(_tick(price, self._now))
+        self._fed_ts_ns = self.monitors.quote_ts_ns = self._now
+
+    def _tell_gap(self) -> None:
+        if self._fed_ts_ns:
+            since, self._fed_ts_ns = self._fed_ts_ns, self._now
+            self._give(
+                FeedInterrupted(
+                    venue_ts_ns=self._now,
+                    received_ts_ns=self._now,
+                    instrument_id=_KEY,
+                    from_ts_ns=since,
+                    until_ts_ns=self._now,
+                    reason="no data",
+                )
+            )
+
+    def _tell_status(self, *, halted: bool) -> None:
+        now = self._now
+        self._give(
+            InstrumentStatus(venue_ts_ns=now, received_ts_ns=now, instrument_id=_KEY, halted=halted, reason="volatility")
+        )
+
+    def _operate(self, act: OperatorAct) -> None:
+        if self._life is None or self._stopped_until_ts_ns is not None or not self._life.engine.is_started:
+            return
+        now = self._now
+        self._tell(f"a human: {act}")
+        scopes = [None, _KEY] if act is OperatorAct.RESUME else [None]
+        for scope in scopes:
+            self._give(
+                _COMMANDS[act](
+                    venue_ts_ns=now,
+                    received_ts_ns=now,
+                    reason="chaos",
+                    requested_by="chaos",
+                    strategy_id=None,
+                    instrument_id=scope,
+                )
+            )
+        if self._life is not None:
+            self.monitors.is_killed = act is OperatorAct.KILL or (self.monitors.is_killed and act is not OperatorAct.RESUME)
+
+    # --- the end ---------------------------------------------------------------------------------------------
+
+    def _end(self) -> None:
+        monitors = self.monitors
+        if self._life is None or not self._life.engine.is_started:
+            monitors.broken("I-30", "no engine is up after everything was healed")
+            return
+        orphans_ns = 0 if self._orphans_since is None else self._now - self._orphans_since
+        reader = open_reader(self._database)
+        try:
+            for invariant, message in endings(reader, self.venue, orphans_ns=orphans_ns):
+                monitors.broken(invariant, message)
+            self._halted = halt_reason(reader)
+            try:
+                restore(self._subject.pipeline(self._plan), reader, list_accounts(reader)[0])
+            except EngineError as error:
+                monitors.broken("I-19", f"the journal does not replay: {error}")
+        finally:
+            reader.close()
+
+    def _close(self) -> None:
+        self._has_ended = True
+        for _, zombie in self._zombies:
+            zombie.die()
+        if self._life is not None:
+            self._hash.update(self._life.journal.journal_hash.encode())
+            self._life.die()
+        self.monitors.close()
+
+    _halted = ""
+
+    def _outcome(self) -> Outcome:
+        entries = {
+            each.client_order_id
+            for each in self.venue.executions
+            if each.side is Side.BUY and each.client_order_id is not None
+        }
+        return Outcome(
+            plan=self._plan,
+            faults=tuple(self._chooser.faults),
+            violations=tuple(self.monitors.violations),
+            brackets=len(entries),
+            orders=len(self.venue.orders),
+            executions=len(self.venue.executions),
+            lives=self._lives,
+            passages=dict(self._chooser.passages),
+            halted=self._halted,
+            event_log_hash=self._hash.hexdigest(),
+            exposed_s=self.monitors.exposure.longest_ns / SECOND_NS,
+            story=tuple(self._story or ()),
+        )
+
+    # --- the record ------------------------------------------------------------------------------------------
+
+    def left(self, command: Command, epoch: int) -> None:
+        """Take in a command that is about to leave a process."""
+        self._log("request", type(command).__name__, command.client_order_id)
+        self._tell(f"> {command}" if isinstance(command, SubmitOrder) else f"> {type(command).__name__} {command.client_order_id[:8]}")
+        self.monitors.leaving(command, epoch)
+
+    def _log(self, *parts: object) -> None:
+        self._hash.update(f"{self._now}|{'|'.join(map(str, parts))}\n".encode())
+
+    def _tell(self, line: str) -> None:
+        if self._story is not None:
+            seconds = (self._now - step_ts_ns(self._plan.first_step)) / SECOND_NS
+            self._story.append(f"{seconds:+10.3f} s  {line}")
+
+
+class _Watched:
+    def __init__(self, kernel: Kernel, epoch: int) -> None:
+        self._kernel = kernel
+        self._epoch = epoch
+
+    def leaving(self, command: Command) -> None:
+        """Let the monitors see a command before it leaves."""
+        self._kernel.left(command, self._epoch)
+
+
+def _tick(price: float, ts_ns: int) -> Tick:
+    return Tick(venue_ts_ns=ts_ns, received_ts_ns=ts_ns, instrument_id=_KEY, price=price, size=100.0)
+
+
+def _quote(bid: float, ask: float, ts_ns: int) -> Quote:
+    return Quote(
+        venue_ts_ns=ts_ns, received_ts_ns=ts_ns, instrument_id=_KEY, bid=bid, ask=ask, bid_size=500.0, ask_size=500.0
+    )
+
+
+def _kill(ts_ns: int) -> Kill:
+    return Kill(venue_ts_ns=ts_ns, received_ts_ns=ts_ns, reason="chaos", requested_by="zombie")

@@ -1,0 +1,141 @@
+"""One life of an engine process: opened on the database, driven by the kernel, ended by a crash, a halt or in order.
+
+What is here is what a process is made of: the real journal in a real file, the real recovery, the real loop. Only the
+venue's port and the database's cursor have points at which the kernel lets things go wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, Protocol, cast
+
+from engine.app.live import LiveEngine
+from engine.app.recovery import restore
+from engine.core.errors import Halt
+from engine.core.execution.bracket_table import ExitStyle
+from engine.core.messages import AccountListed, CancelOrder, Command, Event, Step, SubmitOrder, VenueReport
+from engine.core.pipeline import Pipeline
+from engine.store.accounts import AccountRow, list_accounts
+from engine.store.connection import open_writer, sqlite
+from engine.store.lease import take_lease
+from engine.store.writer import SqliteJournal
+from engine.testing.chaos.faults import Chooser, Fault, FaultKind
+from engine.testing.chaos.store import Crash, WatchedConnection
+from engine.testing.reference_temper import HONEST, Fate, Status
+from engine.testing.reference_venue import ReferenceVenue
+
+_STATUSES: Final[tuple[Status, ...]] = (401, 429, 500, "html", "reset")
+
+
+class Wire(Protocol):
+    """Be told what leaves an engine, before it does."""
+
+    def leaving(self, command: Command) -> None:
+        """Look at a command that is about to leave."""
+
+
+class VenuePort:
+    """Carry the requests of one process to the venue; a dead process's port takes nothing."""
+
+    exit_styles = tuple(ExitStyle)
+
+    def __init__(self, venue: ReferenceVenue, chooser: Chooser, wire: Wire) -> None:
+        self._venue = venue
+        self._chooser = chooser
+        self._wire = wire
+        #: The kernel's time, ns UTC; the kernel sets it.
+        self.now_ts_ns = 0
+        self.is_dead = False
+
+    def send(self, command: Command) -> None:
+        """Send a command, with whatever befalls it."""
+        assert not self.is_dead, "a dead process sends nothing"
+        _perhaps_crash(self._chooser.at("send.before"))
+        self._wire.leaving(command)
+        point = "submit" if isinstance(command, SubmitOrder) else "question"
+        point = "cancel" if isinstance(command, CancelOrder) else point
+        self._venue.send(command, self.now_ts_ns, fate=_fate(self._chooser.at(point)))
+        _perhaps_crash(self._chooser.at("send.after"))
+
+    def query_account(self, asked_ts_ns: int) -> None:
+        """Ask for listings, with whatever befalls the question."""
+        assert not self.is_dead, "a dead process asks nothing"
+        self._venue.query_account(asked_ts_ns, self.now_ts_ns, fate=_fate(self._chooser.at("listing")))
+
+    def drain(self) -> Sequence[VenueReport | AccountListed]:
+        """Return nothing: the kernel hands reports over one by one."""
+        return ()
+
+
+def _perhaps_crash(fault: Fault | None) -> None:
+    if fault is not None:
+        raise Crash(fault.point)
+
+
+def _fate(fault: Fault | None) -> Fate:
+    match None if fault is None else fault.kind:
+        case FaultKind.REQUEST_LOST | FaultKind.READ_FAILED:
+            return Fate(request_lost=True)
+        case FaultKind.REPLY_LOST:
+            return Fate(reply_lost=True)
+        case FaultKind.REPLY_LATE:
+            assert fault is not None
+            return Fate(reply_delay_ms=fault.amount)
+        case FaultKind.REQUEST_TWICE:
+            return Fate(duplicated=True)
+        case FaultKind.READ_TRUNCATED:
+            return Fate(truncated=True)
+        case FaultKind.SERVER_ERROR:
+            assert fault is not None
+            status = _STATUSES[fault.amount % len(_STATUSES)]
+            return Fate(status=status, status_after_acceptance=fault.amount >= len(_STATUSES))
+        case _:
+            return HONEST
+
+
+class Life:
+    """Hold one process: its connection, its pipeline and its engine."""
+
+    def __init__(
+        self,
+        database: Path,
+        pipeline: Pipeline,
+        port: VenuePort,
+        chooser: Chooser,
+        *,
+        clock_error_ns: int,
+        now_ts_ns: int,
+        reconcile_ns: int,
+    ) -> None:
+        """Open the database, replay its journal and take the lease; nothing is stepped yet.
+
+        Raises Halt where the journal does not come out as it was written.
+        """
+        self.port = port
+        self.pipeline = pipeline
+        self.steps: list[tuple[Event, Step]] = []
+        self._connection: sqlite.Connection = open_writer(database)
+        self.account: AccountRow = list_accounts(self._connection)[0]
+        restore(pipeline, self._connection, self.account)
+        self.lease = take_lease(self._connection, self.account.account_id, owner="chaos", now_ts_ns=now_ts_ns)
+        watched = cast("sqlite.Connection", WatchedConnection(self._connection, chooser))
+        self.journal = SqliteJournal(watched, self.account, epoch=self.lease.epoch)
+        self.engine = LiveEngine(pipeline, port, self.journal, epoch=self.lease.epoch, reconcile_ns=reconcile_ns)
+        self._clock_error_ns = clock_error_ns
+        # Never decreasing, over lives too: the shell's clock begins where the journal ends.
+        self._last_ts_ns = pipeline.now_ts_ns if abs(clock_error_ns) < 60_000_000_000 else 0
+
+    def clock(self, now_ts_ns: int) -> int:
+        """Return what the process's clock says at a moment of the kernel, ns UTC."""
+        self._last_ts_ns = max(self._last_ts_ns, now_ts_ns + self._clock_error_ns)
+        return self._last_ts_ns
+
+    def die(self) -> None:
+        """Leave nothing behind that was not committed, as a killed process does."""
+        self.port.is_dead = True
+        # Closing without a commit rolls back, as the next process finds it after a kill.
+        self._connection.close()
+
+
+__all__ = ["Halt", "Life", "VenuePort", "Wire"]

@@ -1,0 +1,167 @@
+"""Monitors: what must hold after every step, and what must hold in the end. They read the venue's truth.
+
+Of the engine they look at what left it (requests), at what it committed (its database, through a connection of their
+own) and at which step it died; never at what it believes. The numbers are those of the invariants I-1 to I-31.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Final
+
+from msgspec import json as msgspec_json
+
+from engine.core.messages import Command, SubmitOrder
+from engine.core.values import SECOND_NS, ClientOrderId, Side
+from engine.store.connection import open_reader
+from engine.testing.chaos.exposure import ExposureWatch
+from engine.testing.chaos.market import INSTRUMENT, STEP_NS
+from engine.testing.chaos.plan import ScenarioPlan
+from engine.testing.chaos.subject import Rules
+from engine.testing.reference_venue import ReferenceVenue
+
+_encode: Final = msgspec_json.Encoder().encode
+_KEY: Final = INSTRUMENT.instrument_id
+#: Between a decision and the look of a monitor nothing may pass but one step of the market.
+_LOOK_NS: Final = STEP_NS + SECOND_NS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Violation:
+    """Hold one breach of an invariant."""
+
+    invariant: str
+    ts_ns: int
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.invariant}: {self.message} (at {self.ts_ns} ns)"
+
+
+class Monitors:
+    """Watch one scenario."""
+
+    def __init__(self, plan: ScenarioPlan, venue: ReferenceVenue, database: Path, rules: Rules) -> None:
+        deadlines, limits = rules.deadlines, rules.limits
+        self.exposure = ExposureWatch(
+            protect_s=deadlines.protect_ns // SECOND_NS, swap_s=deadlines.swap_ns // SECOND_NS
+        )
+        self.violations: list[Violation] = []
+        self._plan = plan
+        self._venue = venue
+        self._reader = open_reader(database)
+        self._quote_age_ns = limits.market_data.quote_age_ns_max + _LOOK_NS
+        self._listing_age_ns = limits.health.reconciliation_age_ns_max + _LOOK_NS
+        self._request_life_ns = deadlines.request_life_ns + 2 * _LOOK_NS
+        self._per_minute = limits.messages.per_minute
+        #: Sells of others, and busts, make the venue's own numbers disagree with what the engine can know.
+        self._is_foreign = any(each.side is Side.SELL for each in plan.temper.foreign)
+        self._payloads: dict[ClientOrderId, bytes] = {}
+        self._first_sent: dict[ClientOrderId, int] = {}
+        self._sent: deque[int] = deque()
+        self._attempts_seen = 0
+        self._accepted_seen = 0
+        #: What the kernel tells: the time, the process that may act, and what has reached it.
+        self.now_ts_ns = 0
+        self.epoch = 0
+        self.quote_ts_ns = 0
+        self.listed_ts_ns = 0
+        self.is_killed = False
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._reader.close()
+
+    def broken(self, invariant: str, message: str) -> None:
+        """Note a breach."""
+        self.violations.append(Violation(invariant=invariant, ts_ns=self.now_ts_ns, message=message))
+
+    # --- what leaves the engine ------------------------------------------------------------------------------
+
+    def leaving(self, command: Command, epoch: int) -> None:
+        """Look at a command just before it leaves a process."""
+        now, identity = self.now_ts_ns, command.client_order_id
+        if epoch != self.epoch:
+            self.broken("I-17", f"epoch {epoch} sends while epoch {self.epoch} has the account")
+        payload = _encode(command)
+        self._check_committed(command, payload)
+        self._check_budget(now)
+        if not isinstance(command, SubmitOrder):
+            return
+        if self._payloads.setdefault(identity, payload) != payload:
+            self.broken("I-2", f"order {identity} leaves with another payload than before")
+        first = self._first_sent.setdefault(identity, now)
+        if command.side is Side.BUY:
+            self._check_entry(identity, now, first)
+
+    def _check_committed(self, command: Command, payload: bytes) -> None:
+        row = self._reader.execute(
+            "SELECT payload FROM commands WHERE client_order_id = ? AND kind = ? ORDER BY id DESC LIMIT 1",
+            (command.client_order_id, type(command).__name__),
+        ).fetchone()
+        if row is None or row[0].encode() != payload:
+            self.broken("I-1", f"{type(command).__name__} {command.client_order_id} leaves without a committed row")
+
+    def _check_budget(self, now: int) -> None:
+        self._sent.append(now)
+        while self._sent[0] < now - 60 * SECOND_NS:
+            self._sent.popleft()
+        if len(self._sent) > self._per_minute:
+            self.broken("I-25", f"{len(self._sent)} requests in a minute")
+
+    def _check_entry(self, identity: ClientOrderId, now: int, first: int) -> None:
+        if now - first > self._request_life_ns:
+            self.broken("I-5", f"entry {identity} is sent again {(now - first) // SECOND_NS} s after it was decided")
+        if now - self.quote_ts_ns > self._quote_age_ns:
+            self.broken("I-23", f"entry {identity} leaves on a quote of {(now - self.quote_ts_ns) // SECOND_NS} s ago")
+        if now - self.listed_ts_ns > self._listing_age_ns:
+            self.broken("I-16", f"entry {identity} leaves {(now - self.listed_ts_ns) // SECOND_NS} s after a listing")
+        if self.is_killed:
+            self.broken("I-27", f"entry {identity} leaves after the kill switch")
+
+    # --- after every step ------------------------------------------------------------------------------------
+
+    def look(self, *, counts_exposure: bool) -> None:
+        """Look at the venue's truth."""
+        venue = self._venue
+        held = venue.position(_KEY)
+        if venue.short_ever and not self._is_foreign:
+            self.broken("I-12", f"the account is or was short ({held})")
+        self._look_at_attempts()
+        if len(venue.orders) > self._accepted_seen:
+            self._accepted_seen = len(venue.orders)
+            self._look_at_intents()
+        wrong = self.exposure.look(
+            self.now_ts_ns,
+            held=max(Decimal(0), held),
+            protected=venue.protected(_KEY),
+            working=venue.working_exits(_KEY),
+            counts=counts_exposure,
+        )
+        if wrong and not self._is_halted():
+            self.broken("I-13", wrong)
+
+    def _look_at_attempts(self) -> None:
+        attempts = self._venue.oversell_attempts
+        for attempt in attempts[self._attempts_seen :]:
+            if not attempt.is_after_bust and not self._is_foreign:
+                what = f"{attempt.command.quantity} of {attempt.position}, of which {attempt.held} are held back"
+                self.broken("I-12", f"a sell of {what} was sent")
+        self._attempts_seen = len(attempts)
+
+    def _look_at_intents(self) -> None:
+        venue = self._venue
+        for identity, count in venue.accepted_by_intent.items():
+            if count - venue.repeated_by_network.get(identity, 0) > 1:
+                self.broken("I-3", f"intent {identity} became {count} orders")
+
+    def _is_halted(self) -> bool:
+        row = self._reader.execute(
+            "SELECT to_state, reason FROM trading_states WHERE strategy_id IS NULL AND "
+            "(instrument_id IS NULL OR instrument_id = ?) ORDER BY id DESC LIMIT 1",
+            (_KEY,),
+        ).fetchone()
+        return row is not None and row[0] == "HALTED" and bool(row[1])
