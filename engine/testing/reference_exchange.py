@@ -114,6 +114,8 @@ class ReferenceExchange:
     def place(self, command: SubmitOrder, *, is_foreign: bool = False) -> VenueOrder | str:
         """Take an order and return it, or the reason for which it is refused at the door, which leaves no order."""
         market = self._markets.get(command.symbol)
+        if market is None and not is_foreign:
+            return f"No such symbol: {command.symbol}"
         if market is not None and (reason := self._refusal(command, market, is_foreign=is_foreign)):
             return reason
         order = VenueOrder(
