@@ -59,6 +59,9 @@ class VenueOrder:
     is_open: bool = True
     is_triggered: bool = False
     is_awaiting_approval: bool = False
+    #: At which price something may happen to it, and on which side of that; None: at any.
+    wake_price: Decimal | None = None
+    wakes_above: bool = False
     #: True where it is going to be refused late: until then it looks as if it worked.
     is_doomed: bool = False
     #: True once the fill of a linked order has lowered it.
@@ -80,6 +83,14 @@ class VenueOrder:
     def is_sell(self) -> bool:
         """Return whether it sells."""
         return self.command.side is Side.SELL
+
+    def set_wake_price(self) -> None:
+        """Let it be looked at only from its stop on, or, once that has triggered, from its limit on."""
+        command = self.command
+        if command.stop_price is not None and not self.is_triggered:
+            self.wake_price, self.wakes_above = command.stop_price, not self.is_sell
+        else:
+            self.wake_price, self.wakes_above = command.limit_price, self.is_sell
 
     def listed_at(self, ts_ns: int) -> ListedOrder | None:
         """Return how a listing showed it at a moment, or None before it was there."""
@@ -134,6 +145,7 @@ class ReferenceBooks:
 
     def add(self, order: VenueOrder) -> None:
         """Take a new order in."""
+        order.set_wake_price()
         self.orders[order.venue_order_id] = order
         self._open.setdefault(order.command.symbol, {})[order.venue_order_id] = order
         if order.client_order_id is not None:

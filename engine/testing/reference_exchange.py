@@ -91,7 +91,9 @@ class ReferenceExchange:
         self._prices[symbol] = price
         if self._is_trading(symbol):
             for order in self.books.open_orders(symbol):
-                self._match(order)
+                wake_price = order.wake_price
+                if wake_price is None or (price >= wake_price if order.wakes_above else price <= wake_price):
+                    self._match(order)
 
     def halt(self, instrument_id: InstrumentId, until_ts_ns: int) -> None:
         """Let nothing of an instrument execute before a moment."""
@@ -249,6 +251,7 @@ class ReferenceExchange:
             if not self._markets[command.symbol].is_through(command):
                 return False
             order.is_triggered = True
+            order.set_wake_price()
         if command.limit_price is None:
             return True
         return price >= command.limit_price if order.is_sell else price <= command.limit_price

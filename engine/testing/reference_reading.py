@@ -94,11 +94,11 @@ class Reader:
         return listed
 
     def _is_omitted(self, order: VenueOrder) -> bool:
-        temper, now = self._exchange.temper, self._exchange.agenda.now_ts_ns
-        if not (temper.list_omits and temper.read_lag_ms):
+        temper = self._exchange.temper
+        if not temper.list_omits:
             return False
-        is_recent = order.versions[-1][0] > now - temper.read_lag_ms * MILLISECOND_NS
-        return is_recent and self._exchange.draws(temper.list_omits)
+        settled_ts_ns = self._exchange.agenda.now_ts_ns - temper.read_lag_ms * MILLISECOND_NS
+        return order.versions[-1][0] > settled_ts_ns and self._exchange.draws(temper.list_omits)
 
     def _as_of_ts_ns(self) -> int:
         lag_ms = self._exchange.temper.read_lag_ms

@@ -10,7 +10,6 @@ from engine.core.execution.bracket_table import ExitStyle
 from engine.core.values import SECOND_NS
 from engine.testing.reference_desk import Desk
 from engine.testing.reference_temper import Dedupe, Fate, VenueTemper
-from engine.testing.reference_venue import Delivery
 from engine.testing.scenario import SPY
 
 _MEAN = VenueTemper(
@@ -49,10 +48,6 @@ def _act(desk: Desk, step: int, chance: Random) -> None:
         desk.sell(f"stop {step}", 10, stop="97.50")
     elif step % 12 == 8:
         desk.cancel(f"buy {step - 8}", fate=fate)
-
-
-def _story(desk: Desk) -> list[Delivery]:
-    return desk.deliveries
 
 
 def test_the_same_seed_is_the_same_story() -> None:
