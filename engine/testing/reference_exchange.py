@@ -214,7 +214,10 @@ class ReferenceExchange:
 
     def _expire_at_close(self, order: VenueOrder) -> None:
         if order.instrument_id is not None and order.command.time_in_force is TimeInForce.DAY:
-            self.agenda.at(self._close_ts_ns(order), lambda: self.end(order, OrderExpired, "the session closed"))
+            self.agenda.at(self._close_ts_ns(order), lambda: self._expire(order))
+
+    def _expire(self, order: VenueOrder) -> None:
+        self.end(order, OrderExpired, "the session closed")
 
     def _close_ts_ns(self, order: VenueOrder) -> int:
         return self._markets[order.command.symbol].sessions.session_from(self.agenda.now_ts_ns).close_ts_ns

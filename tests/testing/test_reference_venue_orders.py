@@ -17,7 +17,7 @@ from engine.core.messages import (
     OrderFilled,
     OrderRejected,
 )
-from engine.core.values import MINUTE_NS, SECOND_NS, Side, TimeInForce
+from engine.core.values import MINUTE_NS, SECOND_NS, ZERO, Side, TimeInForce
 from engine.testing.reference_desk import Desk
 from engine.testing.reference_temper import VenueTemper
 from engine.testing.scenario import DAY_NS, OPEN_TS_NS, SESSION_NS, SPY
@@ -108,7 +108,7 @@ def test_day_orders_expire_at_the_close_and_others_rest() -> None:
     desk.submit("day", limit="90", quantity=1, time_in_force=TimeInForce.DAY)
     desk.submit("gtc", limit="90", quantity=1)
     desk.wait(SESSION_NS // SECOND_NS)
-    assert [(each.client_order_id, each.filled_quantity) for each in desk.told(OrderExpired)] == [("day", 0)]
+    assert [(each.client_order_id, each.filled_quantity) for each in desk.told(OrderExpired)] == [("day", ZERO)]
     assert [each.client_order_id for each in desk.venue.orders.values() if each.is_open] == ["gtc"]
 
 
@@ -124,7 +124,12 @@ def test_a_sell_beyond_what_is_held_and_free_is_refused_and_noted() -> None:
     desk.wait()
     assert [each.reason for each in desk.told(OrderRejected, "exit")] == ["Not enough shares to sell"]
     (attempt,) = desk.venue.oversell_attempts
-    assert (attempt.position, attempt.held, attempt.untold, attempt.is_after_bust) == (10, 11, 0, False)
+    assert (attempt.position, attempt.held, attempt.untold, attempt.is_after_bust) == (
+        Decimal(10),
+        Decimal(11),
+        0,
+        False,
+    )
     assert not desk.venue.short_ever
 
 
@@ -168,12 +173,12 @@ def _legs(desk: Desk) -> None:
 def test_linked_legs_hold_once_and_the_fill_of_one_cancels_the_other() -> None:
     desk = Desk(exit_style=ExitStyle.BOTH_LEGS)
     _legs(desk)
-    assert (desk.venue.working_exits(SPY), desk.venue.protected(SPY)) == (10, 10)
+    assert (desk.venue.working_exits(SPY), desk.venue.protected(SPY)) == (Decimal(10), Decimal(10))
     desk.price("102")
     desk.wait()
     assert desk.told(OrderFilled, "target")
     assert [each.filled_quantity for each in desk.told(OrderCanceled, "stop")] == [0]
-    assert (desk.venue.position(SPY), desk.venue.working_exits(SPY)) == (0, 0)
+    assert (desk.venue.position(SPY), desk.venue.working_exits(SPY)) == (ZERO, ZERO)
 
 
 def test_a_venue_that_does_not_link_refuses_the_second_leg() -> None:
@@ -266,7 +271,7 @@ def test_a_stop_that_waits_for_a_human_protects_nothing_and_may_come_too_late() 
     desk.wait(40)
     desk.sell("stop", stop="98")
     desk.wait()
-    assert (desk.venue.working_exits(SPY), desk.venue.protected(SPY)) == (10, 0)
+    assert (desk.venue.working_exits(SPY), desk.venue.protected(SPY)) == (Decimal(10), ZERO)
     desk.price("97")
     desk.wait(40)
     assert desk.told(OrderRejected, "stop")
@@ -300,11 +305,11 @@ def test_an_execution_is_taken_back() -> None:
     assert desk.venue.position(SPY) == 10
     desk.wait(3)
     assert [each.execution_id for each in desk.told(ExecutionBusted, "a")] == ["x1"]
-    assert (desk.venue.position(SPY), desk.venue.cash) == (0, 100_000)
+    assert (desk.venue.position(SPY), desk.venue.cash) == (ZERO, Decimal(100_000))
     assert [each.is_busted for each in desk.venue.executions] == [True]
     listed = desk.listing()
     assert listed is not None
-    assert [(each.filled_quantity, each.executions) for each in listed.orders] == [(0, ())]
+    assert [(each.filled_quantity, each.executions) for each in listed.orders] == [(ZERO, ())]
 
 
 def test_a_bust_of_what_was_sold_is_not_our_short() -> None:

@@ -28,10 +28,14 @@ def test_a_listing_holds_orders_executions_and_positions() -> None:
     assert listed is not None
     assert listed.is_complete
     bought, stop = listed.orders
-    assert (bought.status, bought.filled_quantity, bought.venue_order_id) == (ListedStatus.FILLED, 10, "v1")
-    assert [(each.execution_id, each.price, each.quantity) for each in bought.executions] == [("x1", 100, 10)]
-    assert (stop.status, stop.order_type, stop.stop_price) == (ListedStatus.WORKING, OrderType.STOP, 98)
-    assert [(each.instrument_id, each.symbol, each.quantity) for each in listed.positions] == [(SPY, "SPY", 10)]
+    assert (bought.status, bought.filled_quantity, bought.venue_order_id) == (ListedStatus.FILLED, Decimal(10), "v1")
+    assert [(each.execution_id, each.price, each.quantity) for each in bought.executions] == [
+        ("x1", Decimal(100), Decimal(10))
+    ]
+    assert (stop.status, stop.order_type, stop.stop_price) == (ListedStatus.WORKING, OrderType.STOP, Decimal(98))
+    assert [(each.instrument_id, each.symbol, each.quantity) for each in listed.positions] == [
+        (SPY, "SPY", Decimal(10))
+    ]
 
 
 def test_what_is_flat_is_not_listed() -> None:
@@ -173,7 +177,7 @@ def test_what_a_human_does_is_listed_and_never_pushed() -> None:
         ("SPY", None, SPY),
         ("GME", None, None),
     ]
-    assert [(each.symbol, each.quantity) for each in listed.positions] == [("GME", 2), ("SPY", 3)]
+    assert [(each.symbol, each.quantity) for each in listed.positions] == [("GME", Decimal(2)), ("SPY", Decimal(3))]
     assert desk.venue.cash == 100_000 - 300 - 20
     assert desk.venue.accepted_by_intent == {}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 
 from engine.core.messages import (
@@ -36,7 +38,7 @@ def test_an_honest_order_is_acknowledged_and_filled() -> None:
     desk.wait()
     assert len(desk.told(OrderAcknowledged, "a", channel="reply")) == 1
     (filled,) = desk.told(OrderFilled, "a")
-    assert (filled.price, filled.quantity, filled.execution_id) == (100, 10, "x1")
+    assert (filled.price, filled.quantity, filled.execution_id) == (Decimal(100), Decimal(10), "x1")
     assert desk.venue.cash == 99_000
     assert [each.is_accepted for each in desk.venue.requests] == [True]
     assert desk.venue.accepted_by_intent == {"a": 1}
