@@ -16,13 +16,17 @@ import msgspec
 from engine.core.errors import Bug
 from engine.core.messages import (
     EMPTY_STEP,
+    AccountListed,
     Bar,
     BarClosed,
+    EngineStarted,
+    EngineStopping,
     Event,
     GapMarked,
     HealthReported,
     InputsRefused,
     InstrumentStatus,
+    OrderNotListed,
     Quote,
     QuoteBar,
     QuoteConsulted,
@@ -39,7 +43,12 @@ from engine.store.layouts import BARS, LAYOUTS, PLAIN_BAR_WIDTH
 from engine.store.rows import Row
 
 #: Inputs that are journaled only when their step holds something: they change nothing durable otherwise.
-_PASSING: Final = frozenset({Tick, TickCorrected, TickCanceled, Quote, TimeAdvanced, InstrumentStatus, HealthReported})
+_PASSING: Final = frozenset(
+    {
+        *(Tick, TickCorrected, TickCanceled, Quote, TimeAdvanced, InstrumentStatus, HealthReported),
+        *(AccountListed, OrderNotListed, EngineStarted, EngineStopping),
+    }
+)
 
 _MARKET_NUMBERS: Final = frozenset({"price", "size", "bid", "ask", "bid_size", "ask_size", "old_price", "old_size"})
 

@@ -43,6 +43,8 @@ BREAKER_EVENTS: Final = 23
 INSTRUMENT_STATUSES: Final = 24
 DECISION_QUOTES: Final = 25
 REFUSED_SIGNALS: Final = 26
+EXTERNAL_ORDERS: Final = 27
+POSITION_COMPARISONS: Final = 28
 
 #: How much of a bar's row is kept where the rest is as `_PLAIN_TAIL` says: a bar from a file, alone in its step.
 PLAIN_BAR_WIDTH: Final = 10
@@ -184,6 +186,17 @@ LAYOUTS: Final[tuple[Layout, ...]] = (
     ),
     Layout("decision_quotes", ("step_id", "instrument_id", "bid", "ask", "venue_ts_ns", "received_ts_ns")),
     Layout("refused_signals", ("step_id", "signal_id", "reason", "ts_ns")),
+    Layout(
+        "external_orders",
+        (
+            *("step_id", "venue_order_id", "instrument_id", "symbol", "side", "order_type", "quantity_e8"),
+            *("filled_quantity_e8", "status", "limit_price_e10", "stop_price_e10", "created_ts_ns", "ts_ns"),
+        ),
+    ),
+    Layout(
+        "position_comparisons",
+        ("step_id", "instrument_id", "symbol", "booked_quantity_e8", "listed_quantity_e8", "verdict", "ts_ns"),
+    ),
 )
 
 #: Left out of the hash: each change follows from a hashed trade, and the table keeps only the last one.

@@ -22,7 +22,7 @@ from engine.store.views import replace_views
 from engine.store.vocabulary import VOCABULARY
 
 #: Every revision that this program knows, oldest first.
-REVISIONS: Final = ("0001", SCHEMA_REVISION)
+REVISIONS: Final = ("0001", "0002", SCHEMA_REVISION)
 
 _DIALECT: Final = sqlite_dialect(paramstyle="qmark")
 #: As alembic makes it.

@@ -23,6 +23,7 @@ from engine.core.messages import (
     Command,
     DecisionMade,
     EquityMarked,
+    ExternalOrderSeen,
     Fact,
     GapMarked,
     InputsRefused,
@@ -30,6 +31,7 @@ from engine.core.messages import (
     OrderCreated,
     OrderTransitioned,
     PositionChanged,
+    PositionCompared,
     QuoteConsulted,
     Signal,
     SignalEmitted,
@@ -59,12 +61,14 @@ from engine.store.layouts import (
     DECISION_QUOTES,
     DECISIONS,
     EQUITY_CURVE,
+    EXTERNAL_ORDERS,
     GAPS,
     INSTRUMENT_STATUSES,
     LAYOUTS,
     ORDER_EVENTS,
     ORDERS,
     PLAIN_BAR_WIDTH,
+    POSITION_COMPARISONS,
     POSITIONS,
     REFUSED_INPUTS,
     REFUSED_SIGNALS,
@@ -72,6 +76,7 @@ from engine.store.layouts import (
     TRADES,
     TRADING_STATES,
 )
+from engine.store.recovery_rows import comparison_row, external_order_row
 
 #: What SQLite stores and msgpack encodes without loss.
 Value = int | float | str | bytearray | None
@@ -438,5 +443,7 @@ _FACT_ROWS: Final[dict[type, tuple[int, Callable[[Any, int, int], Row]]]] = {
     CashMoved: (CASH_MOVEMENTS, _cash_movement),
     EquityMarked: (EQUITY_CURVE, _equity),
     TradingStateChanged: (TRADING_STATES, _trading_state),
+    ExternalOrderSeen: (EXTERNAL_ORDERS, external_order_row),
+    PositionCompared: (POSITION_COMPARISONS, comparison_row),
     **BOOK_FACT_ROWS,
 }

@@ -20,6 +20,7 @@ from sqlalchemy import (
 from engine.store import (
     book_tables,  # noqa: F401 - their tables join the metadata
     guard_tables,
+    recovery_tables,
 )
 from engine.store.columns import BYTES, TEXT, computed, flag, moment, money, price, quantity, real, text, whole
 from engine.store.tables import METADATA as _METADATA
@@ -36,7 +37,7 @@ from engine.store.tables import word_column as _word
 from engine.store.vocabulary import VOCABULARY
 
 #: The newest migration that this program knows; a fresh database is stamped with it.
-SCHEMA_REVISION: Final = "0002"
+SCHEMA_REVISION: Final = "0003"
 #: Ids of one account: from its offset + 1 to its offset + this.
 IDS_PER_ACCOUNT: Final = 10**9
 
@@ -486,3 +487,9 @@ trading_states = _table(
 breaker_events = guard_tables.breaker_events
 instrument_statuses = guard_tables.instrument_statuses
 decision_quotes = guard_tables.decision_quotes
+
+# --- recovery: in a file of its own -------------------------------------------------------------------------------
+
+external_orders = recovery_tables.external_orders
+position_comparisons = recovery_tables.position_comparisons
+leases = recovery_tables.leases

@@ -32,6 +32,8 @@ APPEND_ONLY: Final = (
     "instrument_statuses",
     "decision_quotes",
     "refused_signals",
+    "external_orders",
+    "position_comparisons",
 )
 #: Tables whose rows are never removed and of which only these columns change.
 STATE_COLUMNS: Final[dict[str, tuple[str, ...]]] = {
@@ -65,6 +67,19 @@ _NEW_SYMBOL: Final = (
     "VALUES (NEW.account_id, NEW.instrument_id, NEW.to_symbol, NEW.valid_from_ts_ns); END"
 )
 
+# An engine that was taken over must never pass for the newest one, and a lost lease would count from 1 again.
+_LEASES: Final = (
+    (
+        "CREATE TRIGGER leases_epoch_rises BEFORE UPDATE ON leases WHEN NEW.epoch < OLD.epoch "
+        "OR NEW.account_id <> OLD.account_id BEGIN SELECT RAISE(ABORT, 'the epoch of a lease only rises'); END"
+    ),
+    # REPLACE deletes without a word to the trigger of deletes.
+    (
+        "CREATE TRIGGER leases_no_second BEFORE INSERT ON leases WHEN EXISTS (SELECT 1 FROM leases "
+        "WHERE account_id = NEW.account_id) BEGIN SELECT RAISE(ABORT, 'an account has one lease'); END"
+    ),
+)
+
 
 def trigger_statements() -> list[str]:
     """Return the CREATE TRIGGER statements that keep rows as they were written (SQLite)."""
@@ -83,6 +98,7 @@ def trigger_statements() -> list[str]:
         )
         statements.append(_guard(name, "delete", "DELETE", f"{name} are never removed"))
     statements.append(_NEW_SYMBOL)
+    statements += [*_LEASES, _guard("leases", "delete", "DELETE", "leases are never removed")]
     return statements
 
 

@@ -15,7 +15,9 @@ from engine.core.messages import (
     AdjustmentKind,
     CashMovementKind,
     Command,
+    ComparisonVerdict,
     Event,
+    ListedStatus,
     SignalKind,
     SuspenseKind,
     TradingState,
@@ -92,4 +94,6 @@ VOCABULARY: Final[dict[str, tuple[str, ...]]] = {
     "breaker_kinds": _values(Breaker),
     "breaker_states": _values(BreakerState),
     "breaker_triggers": _values(BreakerTrigger),
+    "listed_statuses": _values(ListedStatus),
+    "comparison_verdicts": _values(ComparisonVerdict),
 }

@@ -6,6 +6,7 @@ from dataclasses import fields
 from math import inf, isnan, nan
 from typing import Any, get_args
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,13 +20,17 @@ from engine.core.messages import (
     BarClosed,
     CashMovementKind,
     Event,
+    ListedExecution,
+    ListedOrder,
+    ListedPosition,
+    ListedStatus,
     Quote,
     QuoteBar,
     Step,
     Tick,
 )
-from engine.core.values import InstrumentId, SessionKind
-from engine.store.inputs import bar_of, decoded, input_row
+from engine.core.values import InstrumentId, OrderType, SessionKind, Side
+from engine.store.inputs import bar_of, decoded, input_row, is_journaled
 from engine.store.layouts import BARS, LAYOUTS, PLAIN_BAR_WIDTH
 from engine.store.rows import bar_row, shortened
 
@@ -68,7 +73,22 @@ _by_type = {
     "bool | None": st.none() | st.booleans(),
     "Decimal | None": st.none() | _exact,
     "tuple[InstrumentId, ...]": st.lists(_whole).map(tuple),
+    "Side": st.sampled_from(Side),
+    "OrderType": st.sampled_from(OrderType),
+    "ListedStatus": st.sampled_from(ListedStatus),
+    "ClientOrderId | None": st.none() | st.text(),
 }
+
+
+def _listed(kind: type, **more: Any) -> st.SearchStrategy[Any]:
+    types = {field.name: str(field.type) for field in fields(kind)}
+    return st.builds(kind, **{name: _by_type[type_] for name, type_ in types.items() if name not in more}, **more)
+
+
+_by_type["tuple[ListedOrder, ...]"] = st.lists(
+    _listed(ListedOrder, executions=st.lists(_listed(ListedExecution), max_size=2).map(tuple)), max_size=2
+).map(tuple)
+_by_type["tuple[ListedPosition, ...]"] = st.lists(_listed(ListedPosition), max_size=2).map(tuple)
 
 
 def _events() -> st.SearchStrategy[Any]:
@@ -131,6 +151,31 @@ def test_the_bar_of_a_taken_input_is_its_row_only() -> None:
 def test_a_payload_that_nobody_wrote_is_a_bug(kind: str, payload: str) -> None:
     with pytest.raises(Bug, match="cannot be read"):
         decoded(kind, payload)
+
+
+@pytest.mark.parametrize("kind", ["AccountListed", "OrderNotListed", "EngineStarted", "EngineStopping"])
+def test_what_changes_nothing_is_not_journaled(kind: str) -> None:
+    values: dict[str, Any] = {"asked_ts_ns": 1, "is_complete": True, "orders": [], "positions": []}
+    values |= {"client_order_id": "a", "epoch": 1, "reason": "x", "venue_ts_ns": 1, "received_ts_ns": 2}
+    event = decoded(kind, msgspec.json.encode(values).decode())
+    assert not is_journaled(event, EMPTY_STEP)
+    assert is_journaled(event, Step((), ()))
+
+
+def test_the_decimals_of_a_listing_keep_their_digits() -> None:
+    execution = '{"execution_id":"e","price":"100.500","quantity":"0.000010","fee":"0E-8","venue_ts_ns":1}'
+    order = (
+        '{"venue_order_id":"v","client_order_id":null,"instrument_id":null,"symbol":"SPY","side":"buy",'
+        '"order_type":"limit","quantity":"1.0","filled_quantity":"0.50","status":"working","limit_price":"1E+2",'
+        f'"stop_price":null,"created_ts_ns":1,"executions":[{execution}]}}'
+    )
+    position = '{"instrument_id":1,"symbol":"SPY","quantity":"10.00"}'
+    payload = (
+        f'{{"venue_ts_ns":1,"received_ts_ns":2,"asked_ts_ns":1,"orders":[{order}],"positions":[{position}],'
+        '"is_complete":true}'
+    )
+    event = decoded("AccountListed", payload)
+    assert input_row(event, EMPTY_STEP, 1)[4] == payload
 
 
 def test_decimals_keep_their_digits() -> None:

@@ -103,8 +103,29 @@ def _insert_any(store: Any, table: str) -> None:
     words |= {"suspense": {"kind": "'oversold'"}}.get(table, {})
     if table == "breaker_events":
         words |= {"breaker": "'drawdown'", "from_state": "'ARMED'", "to_state": "'TRIPPED'", "trigger": "'reset'"}
+    if table == "external_orders":
+        words |= {"side": "'buy'", "order_type": "'market'", "status": "'working'"}
+    words |= {"position_comparisons": {"verdict": "'drift'"}}.get(table, {})
     values = ", ".join(words.get(column.name, "1") for column in columns)
     store.rows(f"INSERT INTO {table} ({', '.join(column.name for column in columns)}) VALUES ({values})")
+
+
+def test_the_epoch_of_a_lease_only_rises(make_store: Callable[..., Any]) -> None:
+    store = make_store()
+    insert = (
+        "INTO leases (account_id, epoch, owner, acquired_ts_ns, renewed_ts_ns, released) VALUES (1, {}, 'a', 1, 1, 0)"
+    )
+    store.rows(f"INSERT {insert.format(4)}")
+    for statement, sentence in {
+        "UPDATE leases SET epoch = 3": "only rises",
+        "DELETE FROM leases": "never removed",
+        f"INSERT OR REPLACE {insert.format(1)}": "one lease",
+    }.items():
+        with pytest.raises(sqlite.IntegrityError, match=sentence):
+            store.rows(statement)
+    store.rows("UPDATE leases SET epoch = 5")
+    store.rows("UPDATE leases SET released = 1")
+    assert store.rows("SELECT epoch, released FROM leases") == [(5, 1)]
 
 
 @pytest.mark.parametrize("table", STATE_COLUMNS)

@@ -1,4 +1,4 @@
-"""A database that the first schema wrote: an upgrade keeps every row and every proof."""
+"""Databases that earlier schemas wrote: an upgrade keeps every row and every proof."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from engine.testing.old_databases import restore_dump
 DUMPS = Path(__file__).parent / "data"
 
 
-@pytest.fixture(params=["schema_0001", "schema_0001_paper"])
+@pytest.fixture(params=["schema_0001", "schema_0001_paper", "schema_0002", "schema_0002_paper"])
 def old(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """Restore two finished backtests in one file, or a paper account that stopped while it held shares."""
+    """Restore two finished backtests in one file, or a paper account that stopped while it held shares, by schema."""
     return restore_dump(DUMPS / f"{request.param}.sql.gz", tmp_path / "old.sqlite")
 
 
