@@ -207,11 +207,13 @@ class Reconciler:
         known = self._external.get(each.venue_order_id)
         # The answer that names it may still be on its way.
         is_early = any(order.sent_ts_ns + self._settle_ns > asked_ts_ns for order in perhaps)
-        if is_early or known == each:
+        if is_early or (known == each and not perhaps):
             return numbers
-        self._external[each.venue_order_id] = each
-        draft.facts.append(_seen(each, draft.ts_ns))
-        if each.instrument_id in self._markets and self._is_news(each, known):
+        if known != each:
+            self._external[each.venue_order_id] = each
+            draft.facts.append(_seen(each, draft.ts_ns))
+        # One that may be ours halts for as long as nobody knows: a human who resumes has not made it known.
+        if each.instrument_id in self._markets and (perhaps or self._is_news(each, known)):
             whose = f"may be order {perhaps[0].order_id} of ours" if perhaps else "is not ours"
             what = f"order {each.venue_order_id} ({each.side} {each.quantity} {each.symbol})"
             reason = f"the venue lists {what}, which {whose}: look at it there, then resume"

@@ -1,1 +1,1 @@
-"""Deterministic simulation: a whole account lived at a mean venue in virtual time, with faults that one seed decides."""
+"""Deterministic simulation: an account lived at a mean venue in virtual time, with faults that one seed decides."""

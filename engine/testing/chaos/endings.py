@@ -53,9 +53,7 @@ def _executions(connection: sqlite.Connection, venue: ReferenceVenue) -> Iterato
     booked: dict[str, int] = {}
     for execution_id, is_bust in connection.execute("SELECT execution_id, is_bust FROM trades"):
         booked[execution_id] = booked.get(execution_id, 0) + (-1 if is_bust else 1)
-    true = {
-        each.execution_id: 0 if each.is_busted else 1 for each in venue.executions if each.client_order_id in ours
-    }
+    true = {each.execution_id: 0 if each.is_busted else 1 for each in venue.executions if each.client_order_id in ours}
     for execution_id in sorted({*booked, *true}):
         counted, there = booked.get(execution_id, 0), true.get(execution_id, 0)
         if counted != there:

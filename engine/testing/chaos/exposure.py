@@ -17,9 +17,9 @@ K = FaultKind
 
 #: Between two looks of the engine at its clock, and for the ways to the venue and back.
 SLACK_S: Final = 15
-#: What one fault may cost in protection, in seconds. A request without an answer: 5 s until it is given up, two listings
-#: that are 10 s apart and their ways, and the same once more for the order that comes after; a lost report: one
-#: reconciliation and the way of the next stop.
+#: What one fault may cost in protection, in seconds. A request without an answer: 5 s until it is given up, two
+#: listings that are 10 s apart and their ways, and the same once more for the order that comes after; a lost report:
+#: one reconciliation and the way of the next stop.
 PRICES_S: Final[dict[FaultKind, int]] = {
     K.CRASH: 60,
     K.DISK_FULL: 60,

@@ -15,7 +15,8 @@ from pathlib import Path
 from random import Random
 from typing import Any, Final
 
-from engine.core.errors import EngineError, Halt
+from engine.app.recovery import restore
+from engine.core.errors import BadInput, EngineError, Halt
 from engine.core.messages import (
     AccountListed,
     Command,
@@ -42,7 +43,6 @@ from engine.testing.chaos.plan import OperatorAct, ScenarioPlan
 from engine.testing.chaos.store import Crash
 from engine.testing.chaos.subject import CASH, Subject, market_of
 from engine.testing.reference_venue import Delivery, ReferenceVenue
-from engine.app.recovery import restore
 
 _KEY: Final = INSTRUMENT.instrument_id
 _HALF_SPREAD: Final = 0.01
@@ -88,7 +88,7 @@ class Kernel:
         """Put the parts together; with `tells` the story is kept as lines of text."""
         self._subject = subject
         self._plan = plan
-        self._chooser = chooser
+        self._chooser = _Noted(chooser, self._note_fault)
         self._database = database
         self._random = Random(f"kernel:{plan.seed}")
         self._market = market_of(plan.market_seed)
@@ -205,7 +205,6 @@ class Kernel:
         self._start_at_ts_ns = None
         fault = None if self._is_healed else self._chooser.at("start")
         jump_ns = 0 if fault is None else CLOCK_JUMPS_S[fault.amount] * SECOND_NS
-        self._note_fault(fault)
         port = VenuePort(self.venue, self._chooser, _Watched(self, self._lives + 1))
         port.now_ts_ns = self._now
         self._lives += 1
@@ -218,9 +217,13 @@ class Kernel:
                 port,
                 self._chooser,
                 clock_error_ns=jump_ns,
-                now_ts_ns=self._now,
+                now_ts_ns=self._now + jump_ns,
                 reconcile_ns=self._subject.rules.reconcile_ns,
             )
+        except BadInput as refusal:
+            self._tell(f"life {self._lives} refuses to start: {refusal}")
+            self._start_at_ts_ns = self._now + self._random.randint(*_AFTER_HALT_S) * SECOND_NS
+            return
         except EngineError as error:
             self.monitors.broken("I-18", f"life {self._lives} cannot recover: {error}")
             return
@@ -286,7 +289,6 @@ class Kernel:
     def _disturb(self, fault: Fault | None) -> None:
         if fault is None:
             return
-        self._note_fault(fault)
         until = self._now + fault.amount * SECOND_NS
         if fault.kind is FaultKind.FEED_MUTE:
             self._muted_until_ts_ns = max(self._muted_until_ts_ns, until)
@@ -318,18 +320,16 @@ class Kernel:
         if self._stopped_until_ts_ns is not None:
             self._go_on()
 
-    def _note_fault(self, fault: Fault | None) -> None:
-        if fault is not None:
-            self._log("fault", fault.point, fault.passage, fault.kind, fault.amount)
-            self._tell(f"fault: {fault.kind} at {fault.point} (passage {fault.passage}, amount {fault.amount})")
-            self.monitors.exposure.fault(fault, self._now)
+    def _note_fault(self, fault: Fault) -> None:
+        self._log("fault", fault.point, fault.passage, fault.kind, fault.amount)
+        self._tell(f"fault: {fault.kind} at {fault.point} (passage {fault.passage}, amount {fault.amount})")
+        self.monitors.exposure.fault(fault, self._now)
 
     # --- what reaches the engine -----------------------------------------------------------------------------
 
     def _deliver(self, delivery: Delivery) -> None:
         fault = self._chooser.at("push") if delivery.channel == "push" else None
         if fault is not None:
-            self._note_fault(fault)
             if fault.kind is not FaultKind.PUSH_LOST:
                 self.venue.redeliver(delivery, self._now + fault.amount * 1_000_000)
             if fault.kind is not FaultKind.PUSH_TWICE:
@@ -400,7 +400,9 @@ class Kernel:
     def _tell_status(self, *, halted: bool) -> None:
         now = self._now
         self._give(
-            InstrumentStatus(venue_ts_ns=now, received_ts_ns=now, instrument_id=_KEY, halted=halted, reason="volatility")
+            InstrumentStatus(
+                venue_ts_ns=now, received_ts_ns=now, instrument_id=_KEY, halted=halted, reason="volatility"
+            )
         )
 
     def _operate(self, act: OperatorAct) -> None:
@@ -421,7 +423,9 @@ class Kernel:
                 )
             )
         if self._life is not None:
-            self.monitors.is_killed = act is OperatorAct.KILL or (self.monitors.is_killed and act is not OperatorAct.RESUME)
+            self.monitors.is_killed = act is OperatorAct.KILL or (
+                self.monitors.is_killed and act is not OperatorAct.RESUME
+            )
 
     # --- the end ---------------------------------------------------------------------------------------------
 
@@ -480,7 +484,11 @@ class Kernel:
     def left(self, command: Command, epoch: int) -> None:
         """Take in a command that is about to leave a process."""
         self._log("request", type(command).__name__, command.client_order_id)
-        self._tell(f"> {command}" if isinstance(command, SubmitOrder) else f"> {type(command).__name__} {command.client_order_id[:8]}")
+        self._tell(
+            f"> {command}"
+            if isinstance(command, SubmitOrder)
+            else f"> {type(command).__name__} {command.client_order_id[:8]}"
+        )
         self.monitors.leaving(command, epoch)
 
     def _log(self, *parts: object) -> None:
@@ -490,6 +498,22 @@ class Kernel:
         if self._story is not None:
             seconds = (self._now - step_ts_ns(self._plan.first_step)) / SECOND_NS
             self._story.append(f"{seconds:+10.3f} s  {line}")
+
+
+class _Noted:
+    # Passes a chooser on, and tells of every fault as it happens.
+    def __init__(self, chooser: Chooser, note: Callable[[Fault], None]) -> None:
+        self._chooser = chooser
+        self._note = note
+        self.faults = chooser.faults
+        self.passages = chooser.passages
+        self.heal = chooser.heal
+
+    def at(self, point: str) -> Fault | None:
+        fault = self._chooser.at(point)
+        if fault is not None:
+            self._note(fault)
+        return fault
 
 
 class _Watched:

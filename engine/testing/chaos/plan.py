@@ -16,10 +16,11 @@ from engine.core.execution.bracket_table import ExitStyle
 from engine.core.values import SECOND_NS, OrderType, Side
 from engine.testing.chaos.faults import FaultKind
 from engine.testing.chaos.market import MINUTES_PER_SESSION, SYMBOL, first_step_of, step_ts_ns
-from engine.testing.reference_temper import Dedupe, ForeignOrder, Outage, VenueTemper
+from engine.testing.reference_temper import Dedupe, ForeignOrder, Outage, Status, VenueTemper
 
 #: Markets are few, so that what a strategy needs to warm up on one is prepared once.
 MARKETS: Final = 24
+STATUSES: Final[tuple[Status, ...]] = (401, 429, 500, "html", "reset")
 SHORT_MINUTES: Final = 45
 #: After the last fault, everything is honest for so long: long enough for three reconciliations and every deadline.
 QUIET_MINUTES: Final = 12
@@ -218,7 +219,7 @@ def _outages(random: Random, start_ts_ns: int, end_ts_ns: int) -> tuple[Outage, 
         return ()
     begins = random.randrange(start_ts_ns, end_ts_ns)
     lasts_ns = random.randint(10, 120) * SECOND_NS
-    status = random.choice((401, 429, 500, "html", "reset"))
+    status = random.choice(STATUSES)
     return (Outage(from_ts_ns=begins, until_ts_ns=min(end_ts_ns, begins + lasts_ns), status=status),)
 
 

@@ -9,7 +9,11 @@ from engine.store.connection import sqlite
 from engine.testing.chaos.faults import Chooser, Fault, FaultKind
 
 _FULL: Final = 13
-_IO_ERROR: Final = 10
+#: What SQLite says (sqlite.org/rescode.html).
+_ERRORS: Final = {
+    FaultKind.DISK_FULL: (_FULL, "database or disk is full"),
+    FaultKind.DISK_ERROR: (10, "disk I/O error"),
+}
 
 
 class Crash(BaseException):
@@ -82,7 +86,7 @@ class WatchedCursor:
         if fault.point == "commit.after":
             # A commit that has returned is done; the disk fails at the next one.
             return
-        code, text = (_FULL, "database or disk is full") if fault.kind is FaultKind.DISK_FULL else (_IO_ERROR, "disk I/O error")
+        code, text = _ERRORS[fault.kind]
         if code == _FULL and self._connection.in_transaction:
             # As SQLite does: the transaction is over when it says that the disk is full.
             self._cursor.execute("ROLLBACK")

@@ -1,4 +1,4 @@
-"""Databases that scenarios start from: an account with everything that its strategy saw before, made once per market."""
+"""Databases that scenarios start from: an account with all that its strategy saw before, made once per market."""
 
 from __future__ import annotations
 

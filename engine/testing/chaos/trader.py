@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from engine.core.messages import Bar, OrderFilled, OrderType, Quote, Signal, SignalKind
+from engine.core.messages import Bar, OrderFilled, Quote, Signal, SignalKind
 from engine.core.signals import Context
+from engine.core.values import OrderType
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class ChaosTrader:
     """Trade often and in every way."""
 
