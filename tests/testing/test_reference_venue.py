@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import gc
+from dataclasses import replace
 from random import Random
 from time import process_time
 
+import pytest
+
 from engine.core.execution.bracket_table import ExitStyle
-from engine.core.values import SECOND_NS
+from engine.core.messages import ListedStatus
+from engine.core.values import SECOND_NS, Side
 from engine.testing.reference_desk import Desk
 from engine.testing.reference_temper import Dedupe, Fate, VenueTemper
 from engine.testing.scenario import SPY
@@ -26,14 +30,14 @@ _MEAN = VenueTemper(
 )
 
 
-def _play(seed: int, temper: VenueTemper = _MEAN, *, listings: int = 90) -> Desk:
+def _play(seed: int, temper: VenueTemper = _MEAN, *, exit_style: ExitStyle = ExitStyle.REST_STOP) -> Desk:
     # 45 minutes: 600 prices, about 100 orders with cancels and questions, and a listing every half minute.
-    desk = Desk(temper, seed=seed, exit_style=ExitStyle.REST_STOP)
+    desk = Desk(temper, seed=seed, exit_style=exit_style)
     chance = Random(seed)
     for step in range(600):
         desk.price(f"{100 + chance.randint(-200, 200) / 100:.2f}")
         _act(desk, step, chance)
-        if step % (600 // listings) == 0:
+        if step % 7 == 0:
             desk.venue.query_account(desk.now_ts_ns, desk.now_ts_ns)
         desk.now_ts_ns += 4_500_000_000
         desk.deliveries += desk.venue.advance(desk.now_ts_ns)
@@ -45,7 +49,9 @@ def _act(desk: Desk, step: int, chance: Random) -> None:
     if step % 12 == 0:
         desk.submit(f"buy {step}", limit="99" if step % 24 else None, fate=fate)
     elif step % 12 == 4:
-        desk.sell(f"stop {step}", 10, stop="97.50")
+        desk.submit(f"stop {step}", Side.SELL, stop="98.50", link=f"link {step}")
+    elif step % 12 == 6:
+        desk.submit(f"target {step}", Side.SELL, limit="101.50", link=f"link {step - 2}")
     elif step % 12 == 8:
         desk.cancel(f"buy {step - 8}", fate=fate)
 
@@ -80,6 +86,26 @@ def test_the_books_add_up_whatever_the_temper() -> None:
             assert order.filled + order.remaining <= order.command.quantity + 10 * any(
                 each.is_busted for each in order.executions
             )
+
+
+@pytest.mark.parametrize("exit_style", ExitStyle)
+def test_what_is_told_after_healing_is_the_truth_whatever_the_temper(exit_style: ExitStyle) -> None:
+    for seed, dedupe in enumerate([*Dedupe] * 3):
+        temper = replace(_MEAN, dedupe=dedupe, echoes_ids=seed % 3 > 0, push=seed % 5 > 0, busts=0.0)
+        desk = _play(seed, temper, exit_style=exit_style)
+        venue = desk.venue
+        assert not venue.short_ever
+        assert venue.protected(SPY) <= venue.working_exits(SPY) <= venue.position(SPY)
+        venue.heal()
+        desk.wait(20)
+        listed = desk.listing()
+        assert listed is not None
+        assert [each.venue_order_id for each in listed.orders] == list(venue.orders)
+        assert sum(each.quantity for each in listed.positions) == venue.position(SPY)
+        for each in listed.orders:
+            order = venue.orders[each.venue_order_id]
+            assert each.filled_quantity == order.filled == sum(part.quantity for part in each.executions)
+            assert (each.status is ListedStatus.WORKING) == order.is_open
 
 
 def test_a_short_scenario_costs_little() -> None:
