@@ -20,6 +20,7 @@ from engine.store.accounts import AccountRow
 from engine.store.connection import explained, path_of, sqlite
 from engine.store.inputs import input_row, is_journaled
 from engine.store.layouts import BARS, INPUTS, LAYOUTS, ORDER_EVENTS, PLAIN_BAR_WIDTH, UNHASHED
+from engine.store.lease import LeaseGuard
 from engine.store.rows import Row, bar_row, command_row, fact_row, hashed_part
 from engine.store.schema import IDS_PER_ACCOUNT
 from engine.store.statements import ROWS_AT_ONCE, Statements
@@ -81,7 +82,9 @@ class SqliteJournal:
     the object is of no further use: what it held is not written, and what is written is whole steps.
     """
 
-    def __init__(self, connection: sqlite.Connection, account: AccountRow) -> None:
+    def __init__(self, connection: sqlite.Connection, account: AccountRow, *, epoch: int | None = None) -> None:
+        """Go on with an account's journal; with an `epoch`, for as long only as the account's lease has it."""
+        self._guard = None if epoch is None else LeaseGuard(connection, account_id=account.account_id, epoch=epoch)
         self._connection = connection
         self._cursor = connection.cursor()
         self._path = path_of(connection)
@@ -121,7 +124,8 @@ class SqliteJournal:
     def commit(self) -> None:
         """Make all appended steps durable.
 
-        Raises Halt when the file cannot be written: nothing may leave the process then. Raises Bug when an order or
+        Raises Halt when the file cannot be written, or another engine has taken the account over since: nothing may
+        leave the process then. Raises Bug when an order or
         bracket does not stand where its event says, or a row breaks a rule of its table.
         """
         self._make_rows()
@@ -130,6 +134,9 @@ class SqliteJournal:
         cursor = self._cursor
         try:
             cursor.execute("BEGIN IMMEDIATE")
+            # Within the transaction: no other engine can take the account between the look and the commit.
+            if self._guard is not None:
+                self._guard.verify()
             self._write()
             cursor.execute("COMMIT")
         except BaseException as error:
@@ -138,6 +145,12 @@ class SqliteJournal:
                 cursor.execute("ROLLBACK")
             raise _sentence(error, self._path) from error
         self._forget()
+
+    def verify_lease(self) -> None:
+        """Raise Halt where another engine has taken the account over; a journal without an epoch always has it."""
+        if self._guard is not None:
+            with explained(self._path):
+                self._guard.verify()
 
     def _make_rows(self) -> None:
         # All steps of a batch in one loop, with the state in local names: this runs for every bar of a backtest.
