@@ -81,8 +81,8 @@ def check_clock(path: Path | str, *, renewed_ts_ns: int, now_ts_ns: int) -> None
     """Raise BadInput where the wall's time is more than a minute before what the last engine noted, both ns UTC."""
     if now_ts_ns < renewed_ts_ns - CLOCK_STEP_NS_MAX:
         raise BadInput(
-            f"The clock says {_clock_text(now_ts_ns)} and the last engine on {path} noted {_clock_text(renewed_ts_ns)}: "
-            "set the clock of this machine and start again."
+            f"The clock says {_clock_text(now_ts_ns)} and the last engine on {path} noted "
+            f"{_clock_text(renewed_ts_ns)}: set the clock of this machine and start again."
         )
 
 
