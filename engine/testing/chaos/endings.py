@@ -55,8 +55,10 @@ def _executions(connection: sqlite.Connection, venue: ReferenceVenue, *, is_halt
     booked: dict[str, int] = {}
     for execution_id, is_bust in connection.execute("SELECT execution_id, is_bust FROM trades"):
         booked[execution_id] = booked.get(execution_id, 0) + (-1 if is_bust else 1)
-    true = {each.execution_id: 0 if each.is_busted else 1 for each in venue.executions if each.client_order_id in ours}
-    for execution_id in sorted({*booked, *map(str, true)}):
+    true = {
+        str(each.execution_id): 0 if each.is_busted else 1 for each in venue.executions if each.client_order_id in ours
+    }
+    for name in sorted({*booked, *true}):
         counted, there = booked.get(name, 0), true.get(name, 0)
         if counted != there:
             yield "I-7", f"execution {name} counts {counted} times in the books and {there} times at the venue"

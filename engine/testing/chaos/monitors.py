@@ -14,7 +14,14 @@ from typing import Final
 
 from msgspec import json as msgspec_json
 
-from engine.core.messages import AccountListed, Command, OrderFilled, SubmitOrder, VenueReport
+from engine.core.messages import (
+    AccountListed,
+    Command,
+    OrderAwaitingApproval,
+    OrderFilled,
+    SubmitOrder,
+    VenueReport,
+)
 from engine.core.values import SECOND_NS, ClientOrderId, Side
 from engine.store.connection import open_reader
 from engine.testing.chaos.exposure import ExposureWatch
@@ -85,6 +92,10 @@ class Monitors:
         """Take in what a process of the engine is told."""
         if isinstance(report, OrderFilled):
             self.told.add(report.execution_id)
+        elif isinstance(report, OrderAwaitingApproval):
+            # Nobody can sell before the human has said yes; without one this ends in a halt.
+            lasting_s = self._plan.temper.approval_s or 3_600
+            self.exposure.price(lasting_s * SECOND_NS, self.now_ts_ns)
         elif isinstance(report, AccountListed):
             self.told.update(each.execution_id for order in report.orders for each in order.executions)
             if report.is_complete:
