@@ -100,11 +100,11 @@ def require_current(connection: sqlite.Connection, path: Path | str) -> None:
         )
 
 
-def migrate_from_nothing(path: Path | str) -> None:
-    """Make a database by the migrations alone, for comparing with one made from the metadata."""
+def migrate_from_nothing(path: Path | str, *, revision: str = "head") -> None:
+    """Make a database by the migrations alone: for comparing with the metadata's, or as an older program made it."""
     connection = open_writer(path)
     try:
-        _migrate(connection)
+        _migrate(connection, revision)
     finally:
         connection.close()
 
@@ -128,7 +128,7 @@ def _make(connection: sqlite.Connection) -> None:
         replace_views(connection)
 
 
-def _migrate(connection: sqlite.Connection) -> None:
+def _migrate(connection: sqlite.Connection, revision: str = "head") -> None:
     # alembic costs 300 ms to import, and a database is rarely old.
     from alembic import command
     from alembic.config import Config
@@ -136,7 +136,7 @@ def _migrate(connection: sqlite.Connection) -> None:
     config = Config()
     config.set_main_option("script_location", str(_migrations_folder()).replace("%", "%%"))
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, revision)
 
 
 def _migrations_folder() -> Path:
