@@ -55,7 +55,7 @@ class LiveEngine:
         Raises Halt where the journal cannot be written, or where the clock is too far from the venue's.
         """
         if self.is_started:
-            self.loop.process(event)
+            self.loop.process(self._pipeline.essence(event) if isinstance(event, AccountListed) else event)
         elif isinstance(event, AccountListed):
             self._start(event)
         elif isinstance(event, VenueReport):
@@ -88,7 +88,7 @@ class LiveEngine:
         for report in self._early:
             self.loop.process(report)
         self._early.clear()
-        self.loop.process(listed)
+        self.loop.process(self._pipeline.essence(listed))
 
 
 def _check_clock(listed: AccountListed) -> None:

@@ -187,6 +187,10 @@ class Pipeline:
         if isinstance(event, Quote):
             self._market(key).see_quote(event)
 
+    def essence(self, listed: AccountListed) -> AccountListed:
+        """Return what a listing says that is not known in every detail: that is what has to be stepped."""
+        return self._reconciler.essence(listed)
+
     def resume_from(self, instrument_id: InstrumentId) -> int | None:
         """Return the end of an instrument's last finished minute, ns UTC: where its feed goes on. None before one."""
         start = self._market(instrument_id).last_start_ts_ns

@@ -8,7 +8,7 @@ outlasts the time in which listings settle is taken over, named as what it is, a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final
 
@@ -40,7 +40,7 @@ from engine.core.messages import (
 from engine.core.pipeline.adopting import Adopter
 from engine.core.pipeline.desk import Desk
 from engine.core.pipeline.settings import Market
-from engine.core.values import ZERO, InstrumentId
+from engine.core.values import ZERO, ExecutionId, InstrumentId
 
 S = ListedStatus
 
@@ -82,6 +82,8 @@ class Reconciler:
         self._external: dict[str, ListedOrder] = {}
         self._drifts: dict[InstrumentId, _Drift] = {}
         self._late_cancels: dict[int, int] = {}
+        # Since when an execution that counts is not listed.
+        self._missing_since: dict[ExecutionId, int] = {}
         # Since when an order is listed as filled with less than all of it executed.
         self._short_since: dict[int, int] = {}
         # Orders that were over before this account had an engine are history, not news.
@@ -113,6 +115,22 @@ class Reconciler:
                 self.not_listed(order, listed.asked_ts_ns, is_certain=False, draft=draft)
         self._compare_positions(listed, draft)
         self._desk.guard.reconciled(listed.asked_ts_ns, frozenset(self._drifts), draft)
+
+    def essence(self, listed: AccountListed) -> AccountListed:
+        """Return a listing without the orders that are over and known with all that they executed: they say nothing.
+
+        What is journaled and stepped is this; a listing of a day's orders every few seconds would fill the disk.
+        """
+        return replace(listed, orders=tuple(each for each in listed.orders if not self._says_nothing(each)))
+
+    def _says_nothing(self, each: ListedOrder) -> bool:
+        order = self._ours(each)
+        if order is None:
+            is_known = self._external.get(each.venue_order_id) == each
+            return is_known and not any(_might_be(ours, each) for ours in self._execution.open_orders())
+        if order.is_open or each.status not in _OVER or order.venue_order_id is None:
+            return False
+        return len(each.executions) == len(order.executions) and each.filled_quantity == order.filled
 
     def take_absence(self, report: OrderNotListed, order: WorkingOrder, draft: Draft) -> None:
         """Let an order learn that a question about it found nothing."""
@@ -158,7 +176,7 @@ class Reconciler:
                     venue_ts_ns=execution.venue_ts_ns,
                     received_ts_ns=listed.received_ts_ns,
                 )
-        yield from self._busts(order, each, listed)
+        yield from self._busts(order, each, listed, draft)
         if not order.is_open:
             return
         end = {"client_order_id": identity, "reason": f"listed as {each.status}", **times}
@@ -180,11 +198,18 @@ class Reconciler:
         draft.is_kept = True
         return asked_ts_ns >= self._short_since.setdefault(order.order_id, asked_ts_ns) + self._settle_ns
 
-    # What was told and is not listed any more, although listings have had time to settle, was taken back.
-    def _busts(self, order: WorkingOrder, each: ListedOrder, listed: AccountListed) -> Iterator[VenueReport]:
+    # What was told and is not listed any more was taken back, once that has lasted: listings may lag.
+    def _busts(
+        self, order: WorkingOrder, each: ListedOrder, listed: AccountListed, draft: Draft
+    ) -> Iterator[VenueReport]:
         there = {execution.execution_id for execution in each.executions}
         for execution_id, heard_ts_ns in list(order.executions.items()):
-            if execution_id not in there and listed.asked_ts_ns >= heard_ts_ns + self._settle_ns:
+            if execution_id in there:
+                draft.is_kept |= self._missing_since.pop(execution_id, None) is not None
+                continue
+            draft.is_kept = True
+            since_ts_ns = self._missing_since.setdefault(execution_id, listed.asked_ts_ns)
+            if listed.asked_ts_ns >= max(heard_ts_ns, since_ts_ns) + self._settle_ns:
                 yield ExecutionBusted(
                     client_order_id=order.client_order_id,
                     execution_id=execution_id,

@@ -359,7 +359,8 @@ class Kernel:
             return
         report = replace(delivery.report, received_ts_ns=life.clock(self._now))
         self._log("report", type(report).__name__, getattr(report, "client_order_id", ""))
-        self._tell(f"{delivery.channel}: {report}")
+        if self._story is not None:
+            self._tell(f"{delivery.channel}: {report}")
         self.monitors.hear(report)
         was_started = life.engine.is_started
 
@@ -392,9 +393,10 @@ class Kernel:
             return
         if self._now - self._fed_ts_ns > 2 * STEP_NS:
             self._tell_gap()
-        price = self._market.prices[step]
-        self._give(_quote(price - _HALF_SPREAD, price + _HALF_SPREAD, self._now))
-        self._give(_tick(price, self._now))
+        price, clock = self._market.prices[step], life.clock(self._now)
+        self._engine(partial(life.engine.take, _quote(price - _HALF_SPREAD, price + _HALF_SPREAD, clock)))
+        if self._life is life:
+            self._engine(partial(life.engine.take, _tick(price, clock)))
         self._fed_ts_ns = self.monitors.quote_ts_ns = self._now
 
     def _tell_gap(self) -> None:
