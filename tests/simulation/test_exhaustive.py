@@ -10,13 +10,14 @@ What is enumerated: every life of `LIVES` under both exit styles, and in it
 - at every 50th class, a crash and then every 8th of these ways before the next process is settled.
 
 The strides begin elsewhere in each life, so that all of them together meet every kind of place.
-`python -m engine.testing.chaos.exhaustive` tries them all; docs/proofs.md says what came of it.
+`python -m engine.testing.chaos.exhaustive` tries them all.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -183,6 +184,17 @@ def story_after_crash(breaker: Breaker, place: Place) -> tuple[str, ...]:
     assert not outcome.violations
     dies = next(at for at, line in enumerate(outcome.story) if "dies at" in line)
     return (outcome.story[dies].split(" s ")[0], *outcome.story[dies + 1 :])
+
+
+class TestSensitivity:
+    """The search notices a promise that is not kept: here the venue's, that what it did is listed ten seconds later."""
+
+    def test_listings_that_lag_beyond_the_settle_time_are_found(self, folder: Path) -> None:
+        life = life_of("stop")
+        life = replace(life, temper=replace(life.temper, read_lag_ms=20_000))
+        row = Breaker(life, ExitStyle.BOTH_LEGS, folder).search(Search.CRASH, every=2)
+        assert row.findings
+        assert all("I-7" in finding.violations[0] for finding in row.findings)
 
 
 class TestSchedules:

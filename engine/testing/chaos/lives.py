@@ -19,7 +19,7 @@ from engine.testing.chaos.faults import Chooser
 from engine.testing.chaos.kernel import Kernel
 from engine.testing.chaos.market import MINUTES_PER_SESSION, Market, first_step_of
 from engine.testing.chaos.plan import Act, OperatorAct, ScenarioPlan
-from engine.testing.chaos.subject import Subject
+from engine.testing.chaos.subject import Rules, Subject
 from engine.testing.reference_temper import VenueTemper
 from engine.testing.scenario import ScriptedStrategy, leave
 
@@ -46,6 +46,7 @@ class ScriptedLife:
     first_minute: int = 0
     minutes: int = 8
     temper: VenueTemper = field(default_factory=VenueTemper)
+    rules: Rules = field(default_factory=Rules)
     acts: tuple[Act, ...] = ()
     #: Of the venue's chance.
     seed: int = 1
@@ -71,7 +72,12 @@ class ScriptedLife:
 
     def subject(self) -> Subject:
         """Return its strategy, as a scenario takes it."""
-        return Subject(name="scripted", make=lambda _seed: ScriptedStrategy(self.script), trades_anywhere=True)
+        return Subject(
+            name="scripted",
+            make=lambda _seed: ScriptedStrategy(self.script),
+            rules=self.rules,
+            trades_anywhere=True,
+        )
 
     def market(self) -> Market:
         """Return its prices; bars come of them as they are traded."""
