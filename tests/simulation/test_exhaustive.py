@@ -2,11 +2,11 @@
 
 What is enumerated: every life of `LIVES` under both exit styles, and in it
 
-- a crash at every 6th class of places of its trail (before and after each BEGIN, statement, COMMIT, send and receipt);
+- a crash at every 12th class of places of its trail (before and after each BEGIN, statement, COMMIT, send and receipt);
 - at every 40th, a crash and another one at every 4th class of places before the next process is settled;
-- at every 60th place, every commit from there on failing with a full disk, or with an error of it, or every exchange
+- at every 90th place, every commit from there on failing with a full disk, or with an error of it, or every exchange
   from there on lost, or failing by a status before or after it was served; commits not in the life that spans a night;
-- every 30th of the ways in which one request, question, listing or push can go wrong;
+- every 60th of the ways in which one request, question, listing or push can go wrong;
 - at every 50th class, a crash and then every 8th of these ways before the next process is settled.
 
 The strides begin elsewhere in each life, so that all of them together meet every kind of place.
@@ -83,9 +83,9 @@ class TestCrashes:
         assert {"submit", "listing", "push", "commit.before", "send.after", "receive.before"} <= points
 
     def test_crash_at_a_place(self, life: str, style: ExitStyle, number: int, breakers: Breakers) -> None:
-        row = breakers(life, style).search(Search.CRASH, every=6, begin=number)
+        row = breakers(life, style).search(Search.CRASH, every=12, begin=number)
         assert not row.findings, shown(row)
-        assert row.runs == len(range(number % 6, row.classes, 6))
+        assert row.runs == len(range(number % 12, row.classes, 12))
 
 
 @pytest.mark.parametrize(("life", "style", "number"), CASES)
@@ -103,12 +103,12 @@ class TestFailures:
     def test_disk_or_venue_fails_from_a_place_on(
         self, life: str, style: ExitStyle, number: int, breakers: Breakers
     ) -> None:
-        row = breakers(life, style).search(Search.LASTING, every=60, begin=11 * number)
+        row = breakers(life, style).search(Search.LASTING, every=90, begin=11 * number)
         assert not row.findings, shown(row)
         assert row.runs
 
     def test_one_exchange_goes_wrong(self, life: str, style: ExitStyle, number: int, breakers: Breakers) -> None:
-        row = breakers(life, style).search(Search.EXCHANGE, every=30, begin=7 * number)
+        row = breakers(life, style).search(Search.EXCHANGE, every=60, begin=7 * number)
         assert not row.findings, shown(row)
         assert row.runs
 
@@ -156,7 +156,7 @@ class TestClasses:
         classes = classes_of(breaker.trail)
         assert [members[0] for members in classes] == crash_places(breaker.trail)
         assert sum(map(len, classes)) == sum(FaultKind.CRASH in POINTS[point] for point, _ in breaker.trail)
-        for members in [each for each in classes if len(each) > 1][::12]:
+        for members in [each for each in classes if len(each) > 1][::24]:
             assert len({story_after_crash(breaker, place) for place in members}) == 1, members
 
     @pytest.mark.parametrize("style", ExitStyle)
