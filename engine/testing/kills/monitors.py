@@ -163,9 +163,7 @@ def breaches(remains: Remains, *, before: Remains, word: Word) -> Iterator[str]:
         if count != 1
     )
     yield from (f"I-7: the book has the execution {each} twice" for each, n in remains.executions.items() if n != 1)
-    yield from (
-        f"I-7: the trade {each} never happened at the venue" for each in remains.trades - remains.executions.copy()
-    )
+    yield from (f"I-7: the trade {each} never happened at the venue" for each in remains.trades - remains.executions)
     for number, held in remains.held.items():
         if held < 0:
             yield f"I-12: instrument {number} is short by {-held}"
