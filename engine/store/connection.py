@@ -36,14 +36,18 @@ _NOT_WRITABLE: Final = (
     BadInput,
     "The database {path} cannot be written: change its permissions or name another file.",
 )
+#: Primary result codes of a disk that fails and of one that is full, and bytes without which it is full.
+_FAILED: Final = 10
+_FULL: Final = 13
+_ROOM_BYTES: Final = 64 * 1024
 #: What each primary result code (sqlite.org/rescode.html) means for the caller.
 _EXPLANATIONS: Final[dict[int, tuple[type[EngineError], str]]] = {
     5: _LOCKED,
     6: _LOCKED,
     8: _NOT_WRITABLE,
-    10: (Halt, "The disk failed under {path} ({error}): check the disk, then run `ratchet db check`."),
+    _FAILED: (Halt, "The disk failed under {path} ({error}): check the disk, then run `ratchet db check`."),
     11: (Halt, "The database {path} is damaged ({error}): keep the file and restore a backup."),
-    13: (Halt, "The disk that holds {path} is full: free space and start again; nothing committed is lost."),
+    _FULL: (Halt, "The disk that holds {path} is full: free space and start again; nothing committed is lost."),
     14: (BadInput, "The database {path} cannot be opened: check that its folder exists and can be written."),
     26: (BadInput, "The file {path} is not a SQLite database: name another file with --db."),
 }
@@ -146,11 +150,18 @@ def explained(path: Path | str) -> Iterator[None]:
 
 
 def _explanation(error: sqlite.DatabaseError, path: Path | str) -> EngineError | None:
-    known = _EXPLANATIONS.get(_primary_code(error))
+    code = _primary_code(error)
+    # Where not even the shared memory of the log fits, SQLite calls a full disk a failing one, without saying more.
+    known = _EXPLANATIONS.get(_FULL if code == _FAILED and _has_no_room(path) else code)
     if known is None:
         return None
     kind, sentence = known
     return kind(sentence.format(path=path, error=error))
+
+
+def _has_no_room(path: Path | str) -> bool:
+    room = os.statvfs(Path(path).parent)
+    return room.f_bavail * room.f_frsize < _ROOM_BYTES
 
 
 def _primary_code(error: sqlite.DatabaseError) -> int:
@@ -179,7 +190,8 @@ class EngineLock:
 
     The lock file stays: removing it would let two engines lock two files of one name. It holds the owner's pid.
 
-    Raises Retry, with that pid, when another engine holds it; BadInput when the file cannot be made.
+    Raises Retry, with that pid, when another engine holds it; BadInput when the file cannot be made, Halt when its
+    disk is full.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -203,8 +215,14 @@ class EngineLock:
             raise Retry(
                 f"Another engine (process {owner}) works on {self._database}: stop it or name another database."
             ) from error
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        try:
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        except OSError as error:
+            os.close(descriptor)
+            raise Halt(
+                f"The lock {self.path} cannot be written ({error.strerror}): free space on its disk and start again."
+            ) from error
         self._descriptor = descriptor
         return self
 
