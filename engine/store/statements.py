@@ -6,6 +6,7 @@ SQLAlchemy builds and checks the statements; executing through it would cost mor
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from itertools import chain
 from typing import Any, Final
 
@@ -192,6 +193,12 @@ def _first_state(initial: str, column: str) -> dict[str, ColumnElement[Any]]:
 def _parameter(table: Table, name: str) -> BindParameter[Any]:
     # SQLAlchemy keeps the bare names of columns for itself in an UPDATE.
     return bindparam(f"p_{name}", type_=table.c[name].type)
+
+
+@lru_cache(maxsize=8)
+def statements_of(account_id: int, id_offset: int) -> Statements:
+    """Return the writing statements of an account, compiled once in a process: compiling takes some 10 ms."""
+    return Statements(account_id=account_id, id_offset=id_offset)
 
 
 def _repeated(statement: str, *, width: int) -> str:

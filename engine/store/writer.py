@@ -23,7 +23,7 @@ from engine.store.layouts import BARS, INPUTS, LAYOUTS, ORDER_EVENTS, PLAIN_BAR_
 from engine.store.lease import LeaseGuard
 from engine.store.rows import Row, bar_row, command_row, fact_row, hashed_part
 from engine.store.schema import IDS_PER_ACCOUNT
-from engine.store.statements import ROWS_AT_ONCE, Statements
+from engine.store.statements import ROWS_AT_ONCE, statements_of
 
 #: The hash before the first step.
 GENESIS: Final = bytes(32)
@@ -88,7 +88,7 @@ class SqliteJournal:
         self._connection = connection
         self._cursor = connection.cursor()
         self._path = path_of(connection)
-        self._statements = Statements(account_id=account.account_id, id_offset=account.id_offset)
+        self._statements = statements_of(account.account_id, account.id_offset)
         self._step, self._digest = _last_step(connection, account)
         self._pending: list[tuple[Event, Step]] = []
         # The library binds exact int, float, str and bytearray at once, and asks its adapters about None and bytes,
