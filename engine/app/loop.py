@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Final
 
 from engine.core.messages import (
@@ -21,16 +22,40 @@ from engine.core.messages import (
 )
 from engine.core.pipeline import Pipeline, PrintEvent
 from engine.core.values import MINUTE_NS
-from engine.ports import Journal, SimulatedVenue, Venue
+from engine.ports import Clock, Journal, SimulatedVenue, Venue
 
 #: How many steps one transaction of a backtest holds.
 BATCH_STEPS: Final = 8_192
+
+#: After how much time between a commit and a send the lease is looked at again, ns: a process may have been suspended.
+SUSPENDED_NS: Final = 1_000_000_000
 
 #: Events of which most change nothing, so that nobody has to hear of them.
 _OFTEN_EMPTY: Final = frozenset({Tick, Quote, TimeAdvanced})
 
 #: Shown every step that was journaled, after its commit (or, in a batch, after it was added).
 Observer = Callable[[Event, Step], None]
+
+
+@dataclass(slots=True, kw_only=True)
+class SendFence:
+    """Keep a process that slept between a commit and a send from acting for an account that is another's by now."""
+
+    clock: Clock
+    #: Raises Halt where another engine has taken the account over.
+    verify: Callable[[], None]
+    _since_ns: int = 0
+
+    def mark(self) -> None:
+        """Note the time before a commit, which proves the lease."""
+        self._since_ns = self.clock.now_ns()
+
+    def pass_through(self) -> None:
+        """Look at the lease again where more than a second has gone since; raises Halt where it is lost."""
+        now_ns = self.clock.now_ns()
+        if now_ns - self._since_ns > SUSPENDED_NS:
+            self.verify()
+            self._since_ns = now_ns
 
 
 class StepLoop:
@@ -44,17 +69,20 @@ class StepLoop:
         *,
         is_durable: bool,
         observer: Observer | None = None,
+        fence: SendFence | None = None,
     ) -> None:
         """Put the parts together.
 
         `is_durable` commits every step before its commands leave, as trading needs; otherwise whole steps are
-        committed in batches, as a backtest may: a kill then leaves a prefix of whole steps.
+        committed in batches, as a backtest may: a kill then leaves a prefix of whole steps. `fence` stands before every
+        send of an account that another engine could take over.
         """
         self._pipeline = pipeline
         self._venue = venue
         self._journal = journal
         self._batch_steps = 1 if is_durable else BATCH_STEPS
         self._observer = observer
+        self._fence = fence
         self._appended = 0
 
     def process(self, event: Event, *, on_append: Callable[[], None] | None = None) -> Step:
@@ -90,6 +118,9 @@ class StepLoop:
             self.settle()
 
     def _journal_step(self, event: Event, result: Step, on_append: Callable[[], None] | None = None) -> None:
+        fence = self._fence if result.commands else None
+        if fence is not None:
+            fence.mark()
         self._journal.append(event, result)
         if on_append is not None:
             on_append()
@@ -98,6 +129,8 @@ class StepLoop:
             self._journal.commit()
             self._appended = 0
         for command in result.commands:
+            if fence is not None:
+                fence.pass_through()
             self._venue.send(command)
         if self._observer is not None:
             self._observer(event, result)
@@ -105,6 +138,8 @@ class StepLoop:
 
 class EngineLoop(StepLoop):
     """Drive one pipeline with a venue that matches on the market events which it is shown."""
+
+    _venue: SimulatedVenue
 
     def __init__(
         self,
@@ -114,15 +149,15 @@ class EngineLoop(StepLoop):
         *,
         is_durable: bool,
         observer: Observer | None = None,
+        fence: SendFence | None = None,
     ) -> None:
         """Put the parts together, as for a `StepLoop`."""
-        super().__init__(pipeline, venue, journal, is_durable=is_durable, observer=observer)
-        self._market = venue
+        super().__init__(pipeline, venue, journal, is_durable=is_durable, observer=observer, fence=fence)
         self._is_delayed = venue.is_delayed
 
     def run(self, events: Iterable[MarketEvent]) -> None:
         """Process market events until they end, and make everything durable."""
-        step, venue = self._pipeline.step, self._market
+        step, venue = self._pipeline.step, self._venue
         has_work, append = venue.has_work, self._journal.append
         # Most steps of a batch send nothing and nobody watches: they only have to be written down.
         is_quick = self._batch_steps > 1 and self._observer is None
@@ -148,14 +183,14 @@ class EngineLoop(StepLoop):
 
     def rebuild(self, event: PrintEvent | FeedInterrupted) -> None:
         """Show a market event that was processed before a restart to what keeps no journal: venue and bar builders."""
-        if isinstance(event, Tick | Quote) and self._market.has_work(event.instrument_id):
-            self._market.observe_past(event)
+        if isinstance(event, Tick | Quote) and self._venue.has_work(event.instrument_id):
+            self._venue.observe_past(event)
         self._pipeline.rebuild(event)
 
     # What reaches the venue before an event is answered before it: the event of a bar is heard at the end of its
     # minute, and the word of the venue within it.
     def _after_arrivals(self, events: Iterable[MarketEvent]) -> Iterator[MarketEvent]:
-        has_work = self._market.has_work
+        has_work = self._venue.has_work
         for event in events:
             is_shown_bar = isinstance(event, BarClosed) and has_work(event.bar.instrument_id)
             self._let_arrive(event.bar.start_ts_ns if is_shown_bar else event.received_ts_ns)  # type: ignore[union-attr]
@@ -163,23 +198,23 @@ class EngineLoop(StepLoop):
 
     def _let_arrive(self, until_ts_ns: int) -> None:
         # One by one: the answer to a report may itself arrive before the moment.
-        while self._market.let_arrive(until_ts_ns):
+        while self._venue.let_arrive(until_ts_ns):
             self.settle()
 
     def _show(self, event: MarketEvent) -> None:
         # Reports of the open can bring orders that still belong to the open (a market exit after its legs'
         # cancels), so the open is shown again until it yields nothing.
-        self._market.observe_open(event)
+        self._venue.observe_open(event)
         while self.settle():
-            self._market.observe_open(event)
+            self._venue.observe_open(event)
         if self._is_delayed and isinstance(event, BarClosed):
             self._let_arrive(event.bar.start_ts_ns + MINUTE_NS - 1)
-        self._market.observe_rest(event)
+        self._venue.observe_rest(event)
         self.settle()
 
     def _act(self, event: MarketEvent) -> None:
         # The venue ends the orders of a split by itself; the engine hears of it after it has counted its new shares.
-        self._market.observe_rest(event)
+        self._venue.observe_rest(event)
         self._journal_step(event, self._pipeline.step(event))
         self.settle()
 

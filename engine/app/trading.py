@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,7 +12,7 @@ from types import TracebackType
 from typing import Final, Self
 from uuid import uuid4
 
-from engine.app.loop import EngineLoop, Observer
+from engine.app.loop import EngineLoop, Observer, SendFence
 from engine.app.modes import TAPE_SETTINGS, RunSpec, make_pipeline, make_venue, opening, paper_namespace, register
 from engine.app.recovery import restore
 from engine.app.resuming import LastMoment, require_same_law
@@ -34,6 +36,7 @@ from engine.core.values import ClientOrderId, Leg
 from engine.ports import Clock
 from engine.store.accounts import AccountRow, find_account, finish_run, open_account, pending_requests
 from engine.store.connection import EngineLock, open_writer, sqlite
+from engine.store.lease import Lease, process_owner, release_lease, take_lease
 from engine.store.migrate import upgrade
 from engine.store.vocabulary import RunKind, RunStatus
 from engine.store.writer import SqliteJournal
@@ -56,7 +59,7 @@ class TradingAccount:
     every order that may still work, and only then lets anything new happen.
 
     Raises BadInput for a database that holds another account or other data, Retry when another engine has it,
-    Halt when the journal does not come out as it was written.
+    Halt when the journal does not come out as it was written, or another engine takes the account over.
     """
 
     def __init__(
@@ -80,6 +83,7 @@ class TradingAccount:
         self.pipeline: Pipeline
         self.loop: EngineLoop
         self._journal: SqliteJournal
+        self._lease: Lease
         self._run_id = 0
         self._last_moment = LastMoment()
         #: Steps that an earlier process had journaled.
@@ -109,14 +113,24 @@ class TradingAccount:
         stack.callback(self._connection.close)
         now_ts_ns = self._clock.now_ns()
         self.account = self._account(now_ts_ns)
+        # Before the journal is read: what an engine before this one adds from here on is refused.
+        owner = process_owner(host=socket.gethostname(), pid=os.getpid())
+        self._lease = take_lease(self._connection, self.account.account_id, owner=owner, now_ts_ns=now_ts_ns)
         self.pipeline = make_pipeline(spec, self.account.namespace)
         submitted = restore(self.pipeline, self._connection, self.account, observer=self._on_restored)
-        self._journal = SqliteJournal(self._connection, self.account)
+        self._journal = SqliteJournal(self._connection, self.account, epoch=self._lease.epoch)
         self.recovered_steps = self._journal.step_count
         book = stack.enter_context(PaperBook(book_path(self.database)))
         self._check_same_venue(book)
         self.venue = make_venue(spec, book)
-        self.loop = EngineLoop(self.pipeline, self.venue, self._journal, is_durable=True, observer=self._observer)
+        self.loop = EngineLoop(
+            self.pipeline,
+            self.venue,
+            self._journal,
+            is_durable=True,
+            observer=self._observer,
+            fence=SendFence(clock=self._clock, verify=self._journal.verify_lease),
+        )
         self._run_id = register(self._connection, self.account, spec, RunKind.PAPER, now_ts_ns)
         # What an operator asked for meanwhile comes before anything that leaves for the venue again.
         self._take_requests()
@@ -275,10 +289,17 @@ class TradingAccount:
         return self.loop.process(event, on_append=taken)
 
     def finish(self, *, is_complete: bool) -> None:
-        """Commit what is open and write how the run ended."""
+        """Commit what is open, write how the run ended, and give the account back."""
         self.loop.commit()
         status = RunStatus.FINISHED if is_complete else RunStatus.INTERRUPTED
-        finish_run(self._connection, self._run_id, status=status, finished_ts_ns=self._clock.now_ns())
+        now_ts_ns = self._clock.now_ns()
+        finish_run(self._connection, self._run_id, status=status, finished_ts_ns=now_ts_ns)
+        release_lease(self._connection, self._lease, now_ts_ns=now_ts_ns)
+
+    @property
+    def lease(self) -> Lease:
+        """Return what this engine holds of the account."""
+        return self._lease
 
     @property
     def journal_hash(self) -> str:

@@ -13,11 +13,13 @@ from typing import Final
 from engine.core.errors import BadInput
 from engine.core.execution.bracket_table import ExitStyle
 from engine.core.messages import (
+    AccountListed,
     Bar,
     BarClosed,
     CancelOrder,
     CancelRejected,
     Command,
+    ListedPosition,
     MarketEvent,
     OrderAcknowledged,
     OrderCanceled,
@@ -29,7 +31,8 @@ from engine.core.messages import (
     Tick,
     VenueReport,
 )
-from engine.core.values import ClientOrderId, ExecutionId, Instrument, InstrumentId, OrderType, Side, exact
+from engine.core.values import ZERO, ClientOrderId, ExecutionId, Instrument, InstrumentId, OrderType, Side, exact
+from engine.venues.listings import listed_order
 
 
 class PerShareFees:
@@ -73,7 +76,8 @@ class GoldenVenue:
         self._bar: Bar | None = None
         self._waiting: dict[ClientOrderId, SubmitOrder] = {}
         self._resting: dict[ClientOrderId, SubmitOrder] = {}
-        self._reports: list[VenueReport] = []
+        self._reports: list[VenueReport | AccountListed] = []
+        self._taken: dict[ClientOrderId, SubmitOrder] = {}
         # What was said of each order, for those who ask.
         self._said: dict[ClientOrderId, list[VenueReport]] = {}
 
@@ -90,7 +94,39 @@ class GoldenVenue:
         else:
             self._answer(command)
 
-    def drain(self) -> Sequence[VenueReport]:
+    def query_account(self, asked_ts_ns: int) -> None:
+        """List every order that was ever taken, with its executions, and what is held; asked at a moment, ns UTC."""
+        held = ZERO
+        for identity, order in self._taken.items():
+            sign = 1 if order.side is Side.BUY else -1
+            fills = (report for report in self._said[identity] if isinstance(report, OrderFilled))
+            held += sum((sign * report.quantity for report in fills), ZERO)
+        position = ListedPosition(
+            instrument_id=self._instrument.instrument_id, symbol=self._instrument.symbol, quantity=held
+        )
+        orders = [
+            listed_order(
+                order,
+                self._said[identity],
+                venue_order_id=f"golden-{number}",
+                instrument_id=order.instrument_id,
+                created_ts_ns=order.decided_ts_ns,
+                is_open=identity in self._waiting or identity in self._resting,
+            )
+            for number, (identity, order) in enumerate(self._taken.items(), start=1)
+        ]
+        self._reports.append(
+            AccountListed(
+                venue_ts_ns=asked_ts_ns,
+                received_ts_ns=asked_ts_ns,
+                asked_ts_ns=asked_ts_ns,
+                orders=tuple(orders),
+                positions=(position,) if held else (),
+                is_complete=True,
+            )
+        )
+
+    def drain(self) -> Sequence[VenueReport | AccountListed]:
         """Return and forget the reports that are ready."""
         reports, self._reports = self._reports, []
         return reports
@@ -130,7 +166,8 @@ class GoldenVenue:
             reason = f"this venue knows no {order.order_type} orders"
             self._say(OrderRejected(client_order_id=identity, reason=reason, venue_ts_ns=ts_ns, received_ts_ns=ts_ns))
             return
-        number = f"golden-{len(self._said) + 1}"
+        self._taken[identity] = order
+        number = f"golden-{len(self._taken)}"
         self._say(
             OrderAcknowledged(client_order_id=identity, venue_order_id=number, venue_ts_ns=ts_ns, received_ts_ns=ts_ns)
         )

@@ -14,11 +14,13 @@ from typing import Final
 
 from engine.core.execution.bracket_table import ExitStyle
 from engine.core.messages import (
+    AccountListed,
     Bar,
     BarClosed,
     CancelOrder,
     CancelRejected,
     Command,
+    ListedStatus,
     MarketEvent,
     OrderAcknowledged,
     OrderCanceled,
@@ -167,6 +169,7 @@ class VenueDriver:
     #: What the engine would send in reply to a report.
     respond: Respond = _no_answer
     reports: list[VenueReport] = field(default_factory=list)
+    listings: list[AccountListed] = field(default_factory=list)
 
     def send(self, *commands: Command) -> list[VenueReport]:
         """Send commands, settle, and return the new reports."""
@@ -193,6 +196,9 @@ class VenueDriver:
         while reports := self.venue.drain():
             came = True
             for report in reports:
+                if isinstance(report, AccountListed):
+                    self.listings.append(report)
+                    continue
                 self.reports.append(report)
                 for command in self.respond(report):
                     self.venue.send(command)
@@ -313,6 +319,49 @@ def reports_never_go_back_in_time(make_venue: VenueFactory) -> None:
     _expect(not driver.venue.has_work(SPY.instrument_id), "A flat venue without orders has no work.", driver.reports)
 
 
+def a_listing_tells_every_order_and_what_is_held(make_venue: VenueFactory) -> None:
+    """Check that a listing comes when it is asked for, whole, with executions, and that asking changes nothing."""
+    driver = _driver_with_position(make_venue)
+    driver.send(order("rests", Side.SELL, 4, limit="110", decided_ts_ns=minute(1)))
+    driver.send(order("canceled", Side.SELL, 4, limit="111", decided_ts_ns=minute(1)))
+    driver.send(cancel("canceled", decided_ts_ns=minute(1)))
+    driver.send(order("refused", Side.SELL, 7, limit="112", decided_ts_ns=minute(1)))
+    driver.show(bar(minute(1), (100.0, 101.0, 99.0, 100.0)))
+    _expect(not driver.listings, "A listing that nobody asked for does not come.", driver.reports)
+    before = len(driver.reports)
+    driver.venue.query_account(minute(2))
+    driver.settle()
+    _expect(len(driver.reports) == before and len(driver.listings) == 1, "One listing comes.", driver.reports)
+    (listing,) = driver.listings
+    _expect(
+        listing.is_complete and listing.asked_ts_ns == minute(2) and listing.received_ts_ns >= minute(2),
+        "It is whole and names the moment of its question.",
+        driver.reports,
+    )
+    stands = {each.client_order_id: (each.status, each.filled_quantity) for each in listing.orders}
+    expected = {
+        "buy": (ListedStatus.FILLED, Decimal(10)),
+        "rests": (ListedStatus.WORKING, Decimal(0)),
+        "canceled": (ListedStatus.CANCELED, Decimal(0)),
+        "refused": (ListedStatus.REJECTED, Decimal(0)),
+    }
+    # A broker need not list what it refused.
+    _expect(stands | {"refused": expected["refused"]} == expected, f"Every order is listed: {stands}.", driver.reports)
+    told = {
+        (r.client_order_id, r.execution_id, r.price, r.quantity, r.fee)
+        for r in driver.reports
+        if isinstance(r, OrderFilled)
+    }
+    listed = {
+        (each.client_order_id, fill.execution_id, fill.price, fill.quantity, fill.fee)
+        for each in listing.orders
+        for fill in each.executions
+    }
+    _expect(listed == told, "Executions are listed as they were told.", driver.reports)
+    held = [(each.instrument_id, each.symbol, each.quantity) for each in listing.positions]
+    _expect(held == [(SPY.instrument_id, SPY.symbol, Decimal(10))], f"What is held is listed: {held}.", driver.reports)
+
+
 def unlinked_legs_hold_their_shares_each(make_venue: VenueFactory) -> None:
     """Check that a link means nothing to a venue that does not link: the second leg is refused."""
     driver = _driver_with_position(make_venue)
@@ -347,5 +396,6 @@ CONTRACT: Final[tuple[Callable[[VenueFactory], None], ...]] = (
     a_sale_beyond_the_position_is_refused,
     a_purchase_beyond_the_cash_is_refused,
     a_sell_stop_at_the_market_is_refused,
+    a_listing_tells_every_order_and_what_is_held,
     reports_never_go_back_in_time,
 )

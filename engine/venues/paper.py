@@ -37,6 +37,7 @@ from typing import Final
 from engine.core.errors import BadInput, Bug
 from engine.core.execution.bracket_table import ExitStyle
 from engine.core.messages import (
+    AccountListed,
     BarClosed,
     CancelOrder,
     Command,
@@ -61,6 +62,7 @@ from engine.matching import match_open, match_quote, match_rest, match_tick
 from engine.venues.paper_actions import apply_action
 from engine.venues.paper_book import PaperBook
 from engine.venues.paper_desk import PaperDesk, PaperSettings, cancel_rejected, rejected
+from engine.venues.paper_listing import account_listing
 from engine.venues.paper_state import OPEN_DONE, REST_DONE, TAPE, Lane, LaneState, Moment, PaperOrderStatus
 
 __all__ = ["PaperBook", "PaperSettings", "PaperVenue"]
@@ -106,7 +108,12 @@ class PaperVenue:
         """Return whether events of the instrument have to be shown: an order works or waits, or a position is held."""
         return instrument_id in self._busy
 
-    def drain(self) -> Sequence[VenueReport]:
+    def query_account(self, asked_ts_ns: int) -> None:
+        """List every order that was ever taken, with its executions, and what is held; asked at a moment, ns UTC."""
+        self._desk.answer(account_listing(self._desk, asked_ts_ns))
+        self._desk.finish()
+
+    def drain(self) -> Sequence[VenueReport | AccountListed]:
         """Return the reports that have arrived since the last call, oldest first, and forget them."""
         return self._desk.drain()
 

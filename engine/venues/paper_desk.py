@@ -14,6 +14,7 @@ from typing import Final
 from engine.core.errors import BadInput, Bug
 from engine.core.execution.bracket_table import ExitStyle
 from engine.core.messages import (
+    AccountListed,
     CancelRejected,
     OrderAcknowledged,
     OrderCanceled,
@@ -111,16 +112,16 @@ class PaperDesk:
         self.busy: set[InstrumentId] = set()
         self._book = book
         self._reports: dict[ClientOrderId, list[StoredReport]] = {}
-        self._drainable: list[VenueReport] = []
+        self._drainable: list[VenueReport | AccountListed] = []
         # What the current call changed; written and handed over by `finish`.
-        self._new: list[VenueReport] = []
+        self._new: list[VenueReport | AccountListed] = []
         self._new_stored: list[StoredReport] = []
         self._changed_orders: dict[ClientOrderId, PaperOrder] = {}
         self._changed_lanes: dict[InstrumentId, Lane] = {}
         if book is not None:
             self._restore(book)
 
-    def drain(self) -> Sequence[VenueReport]:
+    def drain(self) -> Sequence[VenueReport | AccountListed]:
         """Return and forget the reports that were handed over."""
         reports = self._drainable
         if reports:
@@ -230,7 +231,7 @@ class PaperDesk:
             else:
                 self._fill(lane, order, match, moment)
 
-    def answer(self, report: VenueReport) -> None:
+    def answer(self, report: VenueReport | AccountListed) -> None:
         """Hand a report over at the end of this call without keeping it: it tells nothing of an order's story."""
         self._new.append(report)
 
@@ -240,6 +241,10 @@ class PaperDesk:
         for report in self._reports[identity]:
             late = report.received_ts_ns < received
             self._new.append(replace(report, received_ts_ns=received) if late else report)
+
+    def story(self, identity: ClientOrderId) -> Sequence[StoredReport]:
+        """Return the reports of an order, oldest first."""
+        return self._reports[identity]
 
     def touch(self, lane: Lane, order: PaperOrder | None = None) -> None:
         """Note that a lane, and an order in it, changed in this call."""

@@ -11,6 +11,7 @@ from engine.core.messages import (
     AccountListed,
     ComparisonVerdict,
     ExternalOrderSeen,
+    Fact,
     ListedStatus,
     PositionCompared,
     Step,
@@ -63,7 +64,12 @@ def test_what_a_listing_shows_is_kept(make_store: Callable[..., Any]) -> None:
 
 def test_each_of_them_is_under_the_hash(make_store: Callable[..., Any]) -> None:
     hashes = set()
-    facts = (SEEN, replace(SEEN, filled_quantity=Decimal(1)), COMPARED, replace(COMPARED, listed=Decimal(7)))
+    facts: tuple[Fact, ...] = (
+        SEEN,
+        replace(SEEN, filled_quantity=Decimal(1)),
+        COMPARED,
+        replace(COMPARED, listed=Decimal(7)),
+    )
     for number, fact in enumerate(facts):
         hashes.add(make_store(f"{number}.sqlite").write([(LISTED, Step((fact,), ()))]))
     assert len(hashes) == len(facts)

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine.core.messages import (
+    AccountListed,
     BarClosed,
     Command,
     MarketEvent,
@@ -136,7 +137,7 @@ class World:
 
 
 # A report that a query told again differs in its time of receipt at most.
-def _known(report: VenueReport, reports: list[VenueReport]) -> bool:
+def _known(report: VenueReport | AccountListed, reports: list[VenueReport]) -> bool:
     return any(
         type(known) is type(report) and replace(known, received_ts_ns=0) == replace(report, received_ts_ns=0)
         for known in reports

@@ -7,8 +7,17 @@ from decimal import Decimal
 
 import pytest
 
-from engine.core.messages import BarClosed, OrderAcknowledged, OrderCanceled, OrderFilled, VenueReport
+from engine.core.messages import (
+    AccountListed,
+    BarClosed,
+    ListedStatus,
+    OrderAcknowledged,
+    OrderCanceled,
+    OrderFilled,
+    VenueReport,
+)
 from engine.core.values import MINUTE_NS, SECOND_NS, AlwaysOpen, Side, instrument_from_symbol
+from engine.ports import SimulatedVenue
 from engine.testing.venue_contract import (
     SESSIONS,
     SPY,
@@ -35,6 +44,10 @@ def driver_of(*, submit_latency_ns: int = 0, cancel_latency_ns: int = 0) -> Venu
         opening_cash=Decimal(100_000), submit_latency_ns=submit_latency_ns, cancel_latency_ns=cancel_latency_ns
     )
     return VenueDriver(PaperVenue({SPY.instrument_id: SPY}, {SPY.instrument_id: SESSIONS}, settings))
+
+
+def reports_of(venue: SimulatedVenue) -> list[VenueReport]:
+    return [report for report in venue.drain() if not isinstance(report, AccountListed)]
 
 
 def names(reports: Sequence[VenueReport]) -> list[str]:
@@ -153,8 +166,21 @@ def test_commands_arrive_in_their_order_and_are_answered_at_their_own_time() -> 
     assert not venue.let_arrive(minute(0) + 39)
     told = []
     while venue.let_arrive(minute(0) + 45):
-        told += [(type(each).__name__, each.client_order_id, each.received_ts_ns - minute(0)) for each in venue.drain()]
+        told += [
+            (type(each).__name__, each.client_order_id, each.received_ts_ns - minute(0)) for each in reports_of(venue)
+        ]
     assert told == [("OrderAcknowledged", "a", 40), ("OrderCanceled", "a", 42), ("OrderAcknowledged", "b", 45)]
+
+
+def test_an_order_on_its_way_is_listed_so_that_nobody_takes_it_for_absent() -> None:
+    driver = driver_of(submit_latency_ns=40)
+    driver.send(order("a", BUY, 10, limit="99", decided_ts_ns=minute(0)))
+    driver.venue.query_account(minute(0) + 1)
+    driver.settle()
+    (listed,) = driver.listings[0].orders
+    assert (listed.client_order_id, listed.status, listed.venue_order_id) == ("a", ListedStatus.WORKING, "P1")
+    assert listed.created_ts_ns == minute(0) + 1
+    assert driver.reports == []
 
 
 def test_inside_a_minute_an_order_arrives_after_the_open_and_a_canceled_one_misses_the_rest() -> None:
@@ -163,22 +189,22 @@ def test_inside_a_minute_an_order_arrives_after_the_open_and_a_canceled_one_miss
     driver.send(order("buy", BUY, 10, decided_ts_ns=minute(0) - SECOND_NS))
     low = bar(minute(0), (100.0, 100.0, 90.0, 90.0))
     venue.observe_open(low)
-    assert names(venue.drain()) == ["OrderAcknowledged buy", "OrderFilled buy"]
+    assert names(reports_of(venue)) == ["OrderAcknowledged buy", "OrderFilled buy"]
     for name, stop in (("near", "95"), ("far", "91")):
         driver.send(order(name, Side.SELL, 5, stop=stop, decided_ts_ns=minute(0)))
     assert venue.let_arrive(minute(1) - 1)
     assert venue.let_arrive(minute(1) - 1)
-    acknowledged = venue.drain()
+    acknowledged = reports_of(venue)
     assert names(acknowledged) == ["OrderAcknowledged near", "OrderAcknowledged far"]
     assert {report.received_ts_ns for report in acknowledged} == {minute(0) + SECOND_NS}
     # The engine's clock may have gone on with another instrument; the answer belongs to what was answered.
     driver.send(cancel("near", decided_ts_ns=minute(1)))
     assert venue.let_arrive(minute(1) - 1)
-    (canceled,) = venue.drain()
+    (canceled,) = reports_of(venue)
     assert (names([canceled]), canceled.venue_ts_ns) == (["OrderCanceled near"], minute(0) + 2 * SECOND_NS)
     venue.observe_open(low)
     venue.observe_rest(low)
-    assert fills(venue.drain()) == [("far", "91")]
+    assert fills(reports_of(venue)) == [("far", "91")]
 
 
 def test_a_market_order_with_latency_meets_the_next_bar() -> None:
