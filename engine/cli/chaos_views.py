@@ -108,7 +108,7 @@ def _print_found(console: Console, found: Found) -> None:
         least = "The least that breaks it" if found.is_minimal else "The least found that breaks it"
         lines = found.schedule.lines()
         _print_lines(console, (f"  {least}: {lines[0]}", *(f"    {line}" for line in lines[1:])))
-        if len(lines) == 1:
+        if not found.schedule.faults:
             _print_lines(console, ("    without any fault",))
     line = found.replay.replace("ratchet", program(), 1)
     _print_lines(console, (f"  Replay: {line}",))

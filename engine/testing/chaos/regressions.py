@@ -12,6 +12,7 @@ from engine.core.errors import BadInput
 from engine.testing.chaos.faults import Fault
 from engine.testing.chaos.plan import ScenarioPlan
 from engine.testing.chaos.trial import OWN_TRADER, Trial
+from engine.testing.chaos.words import shown, tempers
 
 
 class Expectation(StrEnum):
@@ -49,7 +50,13 @@ class Schedule:
         plan = self.plan
         where = f"from minute {plan.first_minute} of market {plan.market_seed}"
         head = f"{plan.minutes} minutes {where}, exits {plan.exit_style.value}"
-        return (head, *(_words(fault) for fault in self.faults))
+        venue = tempers(plan.temper)
+        others = [
+            *([f"the venue: {', '.join(venue)}"] if venue else []),
+            *([f"the operator: {', '.join(act.act.value for act in plan.acts)}"] if plan.acts else []),
+            *([f"{len(plan.halts)} halts of the exchange"] if plan.halts else []),
+        ]
+        return (head, *others, *(shown(fault) for fault in self.faults))
 
 
 def save_schedule(schedule: Schedule, path: Path) -> None:
@@ -66,8 +73,3 @@ def load_schedule(path: Path) -> Schedule:
         raise BadInput(f"The schedule {path} cannot be read ({error.strerror}): check the path.") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadInput(f"The file {path} is no schedule of ratchet chaos --keep ({error}): name another.") from error
-
-
-def _words(fault: Fault) -> str:
-    amount = f" ({fault.amount})" if fault.amount else ""
-    return f"{fault.kind.value}{amount} at passage {fault.passage} of {fault.point}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Final
@@ -13,15 +13,13 @@ from engine.testing.chaos.kernel import Outcome
 from engine.testing.chaos.market import step_ts_ns
 from engine.testing.chaos.monitors import Violation
 from engine.testing.chaos.plan import ScenarioPlan
-from engine.testing.chaos.words import number, short
-from engine.testing.reference_temper import VenueTemper
+from engine.testing.chaos.words import number, short, tempers
 
 ORDER_COLUMNS: Final = ("s", "order", "leg", "side", "type", "quantity", "limit", "stop", "filled", "status", "venue's")
 _ORDERS: Final = (
     "SELECT submit_ts_ns, client_order_id, leg, side, order_type, quantity_e8, limit_price_e10, stop_price_e10, "
     "filled_quantity_e8, status, venue_order_id FROM orders ORDER BY id"
 )
-_HONEST: Final = VenueTemper()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +60,7 @@ def _head(plan: ScenarioPlan) -> tuple[str, ...]:
         f"{plan.minutes} minutes from minute {plan.first_minute} on, then {plan.quiet_minutes} in which all is well"
     )
     rates = ", ".join(f"{kind.value} {rate:g}" for kind, rate in plan.rates.items()) or "as recorded"
-    temper = ", ".join(_tempers(plan.temper)) or "honest"
+    temper = ", ".join(tempers(plan.temper)) or "honest"
     acts = ", ".join(f"{act.act.value} at {_at(step_ts_ns(act.step), plan)} s" for act in plan.acts) or "none"
     halts = ", ".join(
         f"{_at(step_ts_ns(each.from_step), plan)} to {_at(step_ts_ns(each.until_step), plan)} s"
@@ -76,21 +74,6 @@ def _head(plan: ScenarioPlan) -> tuple[str, ...]:
         f"the operator: {acts}",
         f"halts of the exchange: {halts or 'none'}",
     )
-
-
-def _tempers(temper: VenueTemper) -> list[str]:
-    said = []
-    for each in fields(VenueTemper):
-        value = getattr(temper, each.name)
-        if value == getattr(_HONEST, each.name) or each.name == "dedupe_window_s":
-            continue
-        if each.name in ("foreign", "outages"):
-            said.append(f"{len(value)} {'orders of others' if each.name == 'foreign' else 'outages'}")
-        elif isinstance(value, bool):
-            said.append(each.name if value else f"no {each.name}")
-        else:
-            said.append(f"{each.name} {'-'.join(map(str, value)) if isinstance(value, tuple) else value}")
-    return said
 
 
 def _violation(violation: Violation, plan: ScenarioPlan) -> str:

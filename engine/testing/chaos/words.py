@@ -27,11 +27,13 @@ from engine.core.messages import (
     SubmitOrder,
 )
 from engine.testing.chaos.faults import CLOCK_JUMPS_S, Fault, FaultKind
+from engine.testing.reference_temper import VenueTemper
 
 #: So much of an id is told: enough to know it again.
 SHORT: Final = 8
 #: Orders that nothing can happen to any more.
 _OVER: Final = frozenset({ListedStatus.FILLED, ListedStatus.CANCELED, ListedStatus.REJECTED, ListedStatus.EXPIRED})
+_HONEST: Final = VenueTemper()
 #: What the amount of a fault counts.
 _UNITS: Final = {
     FaultKind.REPLY_LATE: "by {} ms",
@@ -61,6 +63,22 @@ def number(value: Decimal | float) -> str:
     """Return a number without the zeros at its end."""
     text = f"{value:f}" if isinstance(value, Decimal) else str(value)
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def tempers(temper: VenueTemper) -> list[str]:
+    """Return in which ways a venue is not an honest one."""
+    said = []
+    for each in fields(VenueTemper):
+        value = getattr(temper, each.name)
+        if value == getattr(_HONEST, each.name) or each.name == "dedupe_window_s":
+            continue
+        if each.name in ("foreign", "outages"):
+            said.append(f"{len(value)} {'orders of others' if each.name == 'foreign' else 'outages'}")
+        elif isinstance(value, bool):
+            said.append(each.name if value else f"no {each.name}")
+        else:
+            said.append(f"{each.name} {'-'.join(map(str, value)) if isinstance(value, tuple) else value}")
+    return said
 
 
 def _fault(fault: Fault) -> str:
