@@ -3,10 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
+from engine.cli.chaos_options import (
+    SEEDS,
+    ExplainOption,
+    FaultsOption,
+    FullOption,
+    JobsOption,
+    KeepOption,
+    KillsOption,
+    MinutesOption,
+    PowerOption,
+    ReplayOption,
+    RiskFileOption,
+    SeedOption,
+    SeedsOption,
+    StrategyArgument,
+    StyleOption,
+)
 from engine.cli.options import JsonOption, ParametersOption, amount, count, pairs
 
 if TYPE_CHECKING:
@@ -17,55 +34,27 @@ if TYPE_CHECKING:
     from engine.testing.chaos.runner import Summary
     from engine.testing.chaos.trial import Trial
 
-_SEEDS = 200
 _JOBS_MAX = 256
 
 
 def chaos(
-    strategy: Annotated[
-        str, typer.Argument(help="For example s1_vwap_ema, or my_module:MyStrategy; by default the kit's own.")
-    ] = "chaos_trader",
+    strategy: StrategyArgument = "chaos_trader",
     *,
-    seeds: Annotated[
-        str | None, typer.Option("--seeds", metavar="N", help=f"Live so many scenarios. Default: {_SEEDS}.")
-    ] = None,
-    minutes: Annotated[
-        str | None, typer.Option("--minutes", metavar="M", help="Live as many as begin in so many minutes.")
-    ] = None,
-    seed: Annotated[str, typer.Option("--seed", metavar="S", help="The first seed.")] = "0",
-    faults: Annotated[
-        str | None,
-        typer.Option("--faults", metavar="KIND,...", help="Only these faults (docs/chaos.md). Default: all."),
-    ] = None,
-    full: Annotated[bool, typer.Option("--full", help="Whole sessions and a night, not 45 minutes each.")] = False,
-    exits: Annotated[
-        str | None,
-        typer.Option("--exits", metavar="STYLE", help="both_legs or rest_stop. Default: each seed draws one."),
-    ] = None,
-    risk: Annotated[
-        Path | None,
-        typer.Option("--risk", help="The risk file, or a shipped one by name. Default: ./risk.yaml, else default."),
-    ] = None,
+    seeds: SeedsOption = None,
+    minutes: MinutesOption = None,
+    seed: SeedOption = "0",
+    faults: FaultsOption = None,
+    full: FullOption = False,
+    exits: StyleOption = None,
+    risk: RiskFileOption = None,
     parameters: ParametersOption = None,
-    jobs: Annotated[
-        str | None, typer.Option("--jobs", metavar="J", help="Processes. Default: as many as there are processors.")
-    ] = None,
+    jobs: JobsOption = None,
     as_json: JsonOption = False,
-    explain: Annotated[
-        str | None, typer.Option("--explain", metavar="SEED", help="Live one scenario and tell its story.")
-    ] = None,
-    replay: Annotated[
-        Path | None, typer.Option("--replay", metavar="FILE", help="Live a kept schedule again and tell its story.")
-    ] = None,
-    keep: Annotated[
-        Path | None, typer.Option("--keep", metavar="DIR", help="Keep the schedule and database of violations here.")
-    ] = None,
-    kills: Annotated[
-        str | None, typer.Option("--kills", metavar="N", help="Kill real processes of ratchet run so often instead.")
-    ] = None,
-    power: Annotated[
-        str | None, typer.Option("--power", metavar="IMAGES", help="Cut the power under so many writes instead.")
-    ] = None,
+    explain: ExplainOption = None,
+    replay: ReplayOption = None,
+    keep: KeepOption = None,
+    kills: KillsOption = None,
+    power: PowerOption = None,
 ) -> None:
     """Live many scenarios in which messages are lost, disks fail and processes die, and check what must never happen.
 
@@ -95,7 +84,7 @@ def chaos(
     if explain is not None:
         _end(_tell(trial, count(explain, "--explain"), as_json=as_json))
         return
-    wanted = None if minutes is not None else count(str(_SEEDS) if seeds is None else seeds, "--seeds", least=1)
+    wanted = None if minutes is not None else count(str(SEEDS) if seeds is None else seeds, "--seeds", least=1)
     lasting = None if minutes is None else float(amount(minutes, "--minutes", above_zero=True))
     summary = _live(trial, first, seeds=wanted, minutes=lasting, jobs=processes, keep=keep, is_quiet=as_json)
     from engine.cli.chaos_views import print_summary, summary_json
