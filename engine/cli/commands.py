@@ -9,6 +9,7 @@ import typer
 from engine.cli import bars, config, database, operate, order, risk, strategy
 from engine.cli.backtest import backtest
 from engine.cli.books import books
+from engine.cli.chaos import chaos
 from engine.cli.report import report
 from engine.cli.run import run
 
@@ -30,6 +31,7 @@ for command, short_help in (
     (backtest, "Run a strategy over a file of minute bars."),
     (report, "Write what a run came to as one HTML page."),
     (books, "Show cash, lots, realized profit and fees."),
+    (chaos, "Try a strategy where everything goes wrong."),
     (operate.status, "Show what is held, ordered, allowed and worth."),
     (operate.pause, "Stop entries; exits and protection go on."),
     (operate.resume, "Clear a pause, a halt or the kill switch."),

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
 from engine.core.messages import BarClosed, Event, Step
+
+if TYPE_CHECKING:
+    from engine.testing.chaos.runner import Progress as ChaosProgress
 
 _EVERY = 4_096
 
@@ -49,3 +53,28 @@ def count_progress(name: str, *, is_shown: bool) -> Iterator[Callable[[int], Non
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(name, total=None)
         yield lambda done: progress.update(task, completed=done)
+
+
+@contextmanager
+def chaos_progress(
+    *, seeds: int | None, minutes: float | None, is_shown: bool
+) -> Iterator[Callable[[ChaosProgress], None] | None]:
+    """Show on a terminal how far a run of scenarios is; yields what is told, None where nothing is shown."""
+    console = Console(stderr=True)
+    if not is_shown or not console.is_terminal:
+        yield None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[told]}"), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("chaos", total=float(seeds) if seeds is not None else (minutes or 0) * 60, told="")
+
+        def tell(now: ChaosProgress) -> None:
+            rate = now.scenarios / now.seconds * 3_600 if now.seconds else 0.0
+            progress.update(
+                task,
+                completed=now.seconds if seeds is None else now.lived,
+                description="shrinking" if now.is_shrinking else "chaos",
+                told=f"{now.lived:,} lived, {rate:,.0f} scenarios/hour, {now.violations} violations",
+            )
+
+        yield tell

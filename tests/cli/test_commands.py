@@ -31,6 +31,7 @@ _COMMANDS = (
     ("run",),
     ("backtest",),
     ("report",),
+    ("chaos",),
     ("status",),
     ("pause",),
     ("resume",),

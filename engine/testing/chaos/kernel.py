@@ -28,7 +28,6 @@ from engine.core.messages import (
     Pause,
     Quote,
     Resume,
-    SubmitOrder,
     Tick,
 )
 from engine.core.values import SECOND_NS, Side
@@ -42,6 +41,7 @@ from engine.testing.chaos.monitors import Monitors, Violation
 from engine.testing.chaos.plan import OperatorAct, ScenarioPlan
 from engine.testing.chaos.store import Crash
 from engine.testing.chaos.subject import CASH, Subject, market_of
+from engine.testing.chaos.words import shown
 from engine.testing.reference_venue import Delivery, ReferenceVenue
 
 _KEY: Final = INSTRUMENT.instrument_id
@@ -336,7 +336,7 @@ class Kernel:
 
     def _note_fault(self, fault: Fault) -> None:
         self._log("fault", fault.point, fault.passage, fault.kind, fault.amount)
-        self._tell(f"fault: {fault.kind} at {fault.point} (passage {fault.passage}, amount {fault.amount})")
+        self._tell("fault:", fault)
         self.monitors.exposure.fault(fault, self._now)
 
     # --- what reaches the engine -----------------------------------------------------------------------------
@@ -359,8 +359,7 @@ class Kernel:
             return
         report = replace(delivery.report, received_ts_ns=life.clock(self._now))
         self._log("report", type(report).__name__, getattr(report, "client_order_id", ""))
-        if self._story is not None:
-            self._tell(f"{delivery.channel}: {report}")
+        self._tell(f"{delivery.channel}:", report)
         self.monitors.hear(report)
         was_started = life.engine.is_started
 
@@ -500,20 +499,16 @@ class Kernel:
     def left(self, command: Command, epoch: int) -> None:
         """Take in a command that is about to leave a process."""
         self._log("request", type(command).__name__, command.client_order_id)
-        self._tell(
-            f"> {command}"
-            if isinstance(command, SubmitOrder)
-            else f"> {type(command).__name__} {command.client_order_id[:8]}"
-        )
+        self._tell(">", command)
         self.monitors.leaving(command, epoch)
 
     def _log(self, *parts: object) -> None:
         self._hash.update(f"{self._now}|{'|'.join(map(str, parts))}\n".encode())
 
-    def _tell(self, line: str) -> None:
+    def _tell(self, *parts: object) -> None:
         if self._story is not None:
             seconds = (self._now - step_ts_ns(self._plan.first_step)) / SECOND_NS
-            self._story.append(f"{seconds:+10.3f} s  {line}")
+            self._story.append(f"{seconds:+10.3f} s  {' '.join(map(shown, parts))}")
 
 
 class _Noted:

@@ -26,6 +26,8 @@ class Templates:
         self._subject = subject
         self._folder = folder
         self._made: dict[tuple[int, int, ExitStyle, bool], bytes] = {}
+        #: A database without rows: making its tables costs more than a short scenario's template does.
+        self._empty: bytes | None = None
 
     def database(self, plan: ScenarioPlan) -> Path:
         """Return a fresh database for a scenario; the one of the scenario before it is gone."""
@@ -38,15 +40,20 @@ class Templates:
     def _template(self, plan: ScenarioPlan) -> bytes:
         # A strategy with a seed of its own wants other things in each scenario: it has nothing to warm up on.
         minutes = 0 if self._subject.trades_anywhere else plan.first_minute
-        key = (plan.market_seed, minutes, plan.exit_style, plan.breakers_off)
+        # Before its first bar every market is the same.
+        key = (plan.market_seed if minutes else 0, minutes, plan.exit_style, plan.breakers_off)
         if key not in self._made:
             self._made[key] = self._make(plan, minutes)
         return self._made[key]
 
     def _make(self, plan: ScenarioPlan, minutes: int) -> bytes:
         path = self._folder / "template.sqlite"
-        path.unlink(missing_ok=True)
-        upgrade(path)
+        if self._empty is None:
+            path.unlink(missing_ok=True)
+            upgrade(path)
+            self._empty = path.read_bytes()
+        else:
+            path.write_bytes(self._empty)
         connection = open_writer(path)
         try:
             # The namespace of ids is that of the scenario; the account's own is not looked at.

@@ -1,0 +1,62 @@
+"""One worker: lives scenarios of a trial one after the other, in a folder of its own."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from engine.core.errors import BadInput
+from engine.testing.chaos.faults import Chooser, Fault, RecordedChooser, SeededChooser
+from engine.testing.chaos.kernel import Kernel, Outcome
+from engine.testing.chaos.plan import ScenarioPlan
+from engine.testing.chaos.shrink import Shrunk, shrink
+from engine.testing.chaos.templates import Templates
+from engine.testing.chaos.trial import Plans, StrategyFailed, Trial
+
+#: Tmpfs where there is one: what a disk may lose is tried elsewhere, and a scenario commits thousands of times.
+_MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
+
+
+def memory_folder() -> Path | None:
+    """Return where temporary databases are quick; None for wherever the system keeps temporary files."""
+    return _MEMORY if _MEMORY.is_dir() else None
+
+
+class Worker:
+    """Live scenarios; raises BadInput wherever the strategy itself is wrong."""
+
+    def __init__(self, trial: Trial, folder: Path) -> None:
+        """Load the subject; raises BadInput for one that cannot be taken."""
+        self._subject = trial.subject()
+        self._plans = Plans(trial, self._subject)
+        self._templates = Templates(self._subject, folder)
+        #: Where the database of the last scenario is.
+        self.database = folder / "scenario.sqlite"
+
+    def live(self, seed: int, *, tells: bool = False) -> Outcome:
+        """Live the scenario of a seed."""
+        try:
+            plan = self._plans.of(seed)
+        except StrategyFailed as failure:
+            raise BadInput(str(failure)) from failure
+        return self._run(plan, SeededChooser(seed, plan.rates), tells=tells)
+
+    def repeat(self, plan: ScenarioPlan, faults: Iterable[Fault], *, tells: bool = False) -> Outcome:
+        """Live a scenario again with the faults of a record and no others."""
+        return self._run(plan, RecordedChooser(faults), tells=tells)
+
+    def shrink(self, outcome: Outcome, *, attempts_max: int, seconds_max: float) -> Shrunk:
+        """Return the smallest schedule found that still breaks what a scenario broke."""
+        return shrink(self.repeat, outcome, attempts_max=attempts_max, seconds_max=seconds_max)
+
+    def keep(self, plan: ScenarioPlan, faults: Iterable[Fault], path: Path) -> None:
+        """Live a scenario again and leave its database at a path."""
+        self.repeat(plan, faults)
+        shutil.copyfile(self.database, path)
+
+    def _run(self, plan: ScenarioPlan, chooser: Chooser, *, tells: bool) -> Outcome:
+        try:
+            return Kernel(self._subject, plan, chooser, self._templates.database(plan), tells=tells).run()
+        except StrategyFailed as failure:
+            raise BadInput(str(failure)) from failure
