@@ -139,6 +139,8 @@ class StepLoop:
 class EngineLoop(StepLoop):
     """Drive one pipeline with a venue that matches on the market events which it is shown."""
 
+    _venue: SimulatedVenue
+
     def __init__(
         self,
         pipeline: Pipeline,
@@ -151,12 +153,11 @@ class EngineLoop(StepLoop):
     ) -> None:
         """Put the parts together, as for a `StepLoop`."""
         super().__init__(pipeline, venue, journal, is_durable=is_durable, observer=observer, fence=fence)
-        self._market = venue
         self._is_delayed = venue.is_delayed
 
     def run(self, events: Iterable[MarketEvent]) -> None:
         """Process market events until they end, and make everything durable."""
-        step, venue = self._pipeline.step, self._market
+        step, venue = self._pipeline.step, self._venue
         has_work, append = venue.has_work, self._journal.append
         # Most steps of a batch send nothing and nobody watches: they only have to be written down.
         is_quick = self._batch_steps > 1 and self._observer is None
@@ -182,14 +183,14 @@ class EngineLoop(StepLoop):
 
     def rebuild(self, event: PrintEvent | FeedInterrupted) -> None:
         """Show a market event that was processed before a restart to what keeps no journal: venue and bar builders."""
-        if isinstance(event, Tick | Quote) and self._market.has_work(event.instrument_id):
-            self._market.observe_past(event)
+        if isinstance(event, Tick | Quote) and self._venue.has_work(event.instrument_id):
+            self._venue.observe_past(event)
         self._pipeline.rebuild(event)
 
     # What reaches the venue before an event is answered before it: the event of a bar is heard at the end of its
     # minute, and the word of the venue within it.
     def _after_arrivals(self, events: Iterable[MarketEvent]) -> Iterator[MarketEvent]:
-        has_work = self._market.has_work
+        has_work = self._venue.has_work
         for event in events:
             is_shown_bar = isinstance(event, BarClosed) and has_work(event.bar.instrument_id)
             self._let_arrive(event.bar.start_ts_ns if is_shown_bar else event.received_ts_ns)  # type: ignore[union-attr]
@@ -197,23 +198,23 @@ class EngineLoop(StepLoop):
 
     def _let_arrive(self, until_ts_ns: int) -> None:
         # One by one: the answer to a report may itself arrive before the moment.
-        while self._market.let_arrive(until_ts_ns):
+        while self._venue.let_arrive(until_ts_ns):
             self.settle()
 
     def _show(self, event: MarketEvent) -> None:
         # Reports of the open can bring orders that still belong to the open (a market exit after its legs'
         # cancels), so the open is shown again until it yields nothing.
-        self._market.observe_open(event)
+        self._venue.observe_open(event)
         while self.settle():
-            self._market.observe_open(event)
+            self._venue.observe_open(event)
         if self._is_delayed and isinstance(event, BarClosed):
             self._let_arrive(event.bar.start_ts_ns + MINUTE_NS - 1)
-        self._market.observe_rest(event)
+        self._venue.observe_rest(event)
         self.settle()
 
     def _act(self, event: MarketEvent) -> None:
         # The venue ends the orders of a split by itself; the engine hears of it after it has counted its new shares.
-        self._market.observe_rest(event)
+        self._venue.observe_rest(event)
         self._journal_step(event, self._pipeline.step(event))
         self.settle()
 

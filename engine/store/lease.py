@@ -45,17 +45,24 @@ def process_owner(*, host: str, pid: int, proc: Path = Path("/proc")) -> str:
     return f"{host}, process {pid}, boot {boot}, start {start}"
 
 
-def take_lease(connection: sqlite.Connection, account_id: int, *, owner: str, now_ts_ns: int) -> Lease:
+def take_lease(
+    connection: sqlite.Connection, account_id: int, *, owner: str, now_ts_ns: int, is_clock_proven: bool = True
+) -> Lease:
     """Take an account over: from here on no engine before this one can commit. `now_ts_ns` is the wall's time, ns UTC.
+
+    Where the clock is yet to be compared with another one, its time is not noted as the account's latest: a clock that
+    is an hour ahead would keep every later engine out for an hour. `renew_lease` notes it then.
 
     Raises BadInput where the clock is behind the last engine's by more than a minute; nothing is changed then.
     """
     table = schema.leases
     with transaction(connection):
         known = fetch(connection, select(table.c.epoch, table.c.renewed_ts_ns, table.c.released).where(_of(account_id)))
-        values = {"owner": owner, "acquired_ts_ns": now_ts_ns, "renewed_ts_ns": now_ts_ns, "released": 0}
+        values = {"owner": owner, "acquired_ts_ns": now_ts_ns, "released": 0}
+        if is_clock_proven:
+            values["renewed_ts_ns"] = now_ts_ns
         if not known:
-            execute(connection, insert(table).values(account_id=account_id, epoch=1, **values))
+            execute(connection, insert(table).values(account_id=account_id, epoch=1, **{"renewed_ts_ns": 0, **values}))
             return Lease(account_id=account_id, epoch=1, owner=owner, follows_an_end=True)
         epoch, renewed_ts_ns, released = known[0]
         check_clock(path_of(connection), renewed_ts_ns=renewed_ts_ns, now_ts_ns=now_ts_ns)
@@ -63,17 +70,21 @@ def take_lease(connection: sqlite.Connection, account_id: int, *, owner: str, no
     return Lease(account_id=account_id, epoch=epoch + 1, owner=owner, follows_an_end=bool(released))
 
 
+def renew_lease(connection: sqlite.Connection, lease: Lease, *, now_ts_ns: int) -> None:
+    """Note the wall's time, ns UTC, as the latest of the account. Raises Halt where another engine has taken it."""
+    _note(connection, lease, renewed_ts_ns=now_ts_ns)
+
+
 def release_lease(connection: sqlite.Connection, lease: Lease, *, now_ts_ns: int) -> None:
     """Note that the engine of a lease ended in order. Raises Halt where another one has taken the account over."""
+    _note(connection, lease, renewed_ts_ns=now_ts_ns, released=1)
+
+
+def _note(connection: sqlite.Connection, lease: Lease, **changed: int) -> None:
     table = schema.leases
     with transaction(connection):
-        cursor = execute(
-            connection,
-            update(table)
-            .where(_of(lease.account_id), table.c.epoch == lease.epoch)
-            .values(released=1, renewed_ts_ns=now_ts_ns),
-        )
-        if cursor.rowcount != 1:
+        ours = (_of(lease.account_id), table.c.epoch == lease.epoch)
+        if execute(connection, update(table).where(*ours).values(**changed)).rowcount != 1:
             raise taken_over(connection, lease.account_id, lease.epoch)
 
 

@@ -82,6 +82,8 @@ class Reconciler:
         self._external: dict[str, ListedOrder] = {}
         self._drifts: dict[InstrumentId, _Drift] = {}
         self._late_cancels: dict[int, int] = {}
+        # Since when an order is listed as filled with less than all of it executed.
+        self._short_since: dict[int, int] = {}
         # Orders that were over before this account had an engine are history, not news.
         self._first_start_ts_ns: int | None = None
 
@@ -130,13 +132,15 @@ class Reconciler:
 
     def _catch_up(self, order: WorkingOrder, each: ListedOrder, listed: AccountListed, draft: Draft) -> None:
         self._execution.recovery.listed(order, each.venue_order_id, draft)
-        for report in self._news(order, each, listed):
+        for report in self._news(order, each, listed, draft):
             self._report(report, draft)
         is_over = not order.is_open and order.ended_ts_ns + self._settle_ns <= listed.asked_ts_ns
         if is_over and each.status in (S.WORKING, S.AWAITING_APPROVAL):
             self._cancel_late(order, draft)
 
-    def _news(self, order: WorkingOrder, each: ListedOrder, listed: AccountListed) -> Iterator[VenueReport]:
+    def _news(
+        self, order: WorkingOrder, each: ListedOrder, listed: AccountListed, draft: Draft
+    ) -> Iterator[VenueReport]:
         times = {"venue_ts_ns": listed.venue_ts_ns, "received_ts_ns": listed.received_ts_ns}
         identity = order.client_order_id
         if order.is_open and each.status is S.AWAITING_APPROVAL:
@@ -158,12 +162,23 @@ class Reconciler:
         if not order.is_open:
             return
         end = {"client_order_id": identity, "reason": f"listed as {each.status}", **times}
-        if each.status is S.CANCELED:
-            yield OrderCanceled(filled_quantity=each.filled_quantity, **end)  # type: ignore[arg-type]  # named fields
+        if each.status is S.CANCELED or self._is_taken_back(order, each, listed.asked_ts_ns, draft):
+            filled = order.filled if each.status is S.FILLED else each.filled_quantity
+            yield OrderCanceled(filled_quantity=filled, **end)  # type: ignore[arg-type]  # named fields
         elif each.status is S.EXPIRED:
             yield OrderExpired(filled_quantity=each.filled_quantity, **end)  # type: ignore[arg-type]  # named fields
         elif each.status is S.REJECTED:
             yield OrderRejected(**end)  # type: ignore[arg-type]  # named fields
+
+    # Over at the venue, and yet less has executed than was ordered: a bust does not let it work again. A venue may also
+    # say so before it lists the last execution, which is why it has to last.
+    def _is_taken_back(self, order: WorkingOrder, each: ListedOrder, asked_ts_ns: int, draft: Draft) -> bool:
+        executed = sum((execution.quantity for execution in each.executions), ZERO)
+        if each.status is not S.FILLED or executed >= order.quantity or executed != order.filled:
+            draft.is_kept |= self._short_since.pop(order.order_id, None) is not None
+            return False
+        draft.is_kept = True
+        return asked_ts_ns >= self._short_since.setdefault(order.order_id, asked_ts_ns) + self._settle_ns
 
     # What was told and is not listed any more, although listings have had time to settle, was taken back.
     def _busts(self, order: WorkingOrder, each: ListedOrder, listed: AccountListed) -> Iterator[VenueReport]:

@@ -70,6 +70,10 @@ class ExposureWatch:
         if lasting_ns:
             self._prices.append((now_ts_ns, lasting_ns))
 
+    def excuse(self) -> None:
+        """Begin to count anew: the engine has halted and said why, which is a human's turn."""
+        self._exposed_ns = self._behind_target_ns = 0
+
     def look(self, now_ts_ns: int, *, held: Decimal, protected: Decimal, working: Decimal, counts: bool) -> str:
         """Look at the truth; return what is wrong, or nothing.
 

@@ -18,7 +18,6 @@ from typing import Any, Final
 from engine.app.recovery import restore
 from engine.core.errors import BadInput, EngineError, Halt
 from engine.core.messages import (
-    AccountListed,
     Command,
     Event,
     FeedInterrupted,
@@ -346,8 +345,7 @@ class Kernel:
         report = replace(delivery.report, received_ts_ns=life.clock(self._now))
         self._log("report", type(report).__name__, getattr(report, "client_order_id", ""))
         self._tell(f"{delivery.channel}: {report}")
-        if isinstance(report, AccountListed) and report.is_complete:
-            self.monitors.listed_ts_ns = self._now
+        self.monitors.hear(report)
         was_started = life.engine.is_started
 
         def take() -> None:
@@ -357,6 +355,7 @@ class Kernel:
 
         self._engine(take)
         if self._life is life and life.engine.is_started and not was_started:
+            life.renew(life.clock(self._now))
             self._tell_gap()
 
     def _perhaps_crash(self, point: str) -> None:

@@ -18,7 +18,7 @@ from engine.core.messages import AccountListed, CancelOrder, Command, Event, Ste
 from engine.core.pipeline import Pipeline
 from engine.store.accounts import AccountRow, list_accounts
 from engine.store.connection import open_writer, sqlite
-from engine.store.lease import take_lease
+from engine.store.lease import renew_lease, take_lease
 from engine.store.writer import SqliteJournal
 from engine.testing.chaos.faults import Chooser, Fault, FaultKind
 from engine.testing.chaos.store import Crash, WatchedConnection
@@ -118,7 +118,9 @@ class Life:
         self._connection: sqlite.Connection = open_writer(database)
         self.account: AccountRow = list_accounts(self._connection)[0]
         restore(pipeline, self._connection, self.account)
-        self.lease = take_lease(self._connection, self.account.account_id, owner="chaos", now_ts_ns=now_ts_ns)
+        self.lease = take_lease(
+            self._connection, self.account.account_id, owner="chaos", now_ts_ns=now_ts_ns, is_clock_proven=False
+        )
         watched = cast("sqlite.Connection", WatchedConnection(self._connection, chooser))
         self.journal = SqliteJournal(watched, self.account, epoch=self.lease.epoch)
         self.engine = LiveEngine(pipeline, port, self.journal, epoch=self.lease.epoch, reconcile_ns=reconcile_ns)
@@ -130,6 +132,10 @@ class Life:
         """Return what the process's clock says at a moment of the kernel, ns UTC."""
         self._last_ts_ns = max(self._last_ts_ns, now_ts_ns + self._clock_error_ns)
         return self._last_ts_ns
+
+    def renew(self, now_ts_ns: int) -> None:
+        """Note the time of an engine whose clock is proven by its start."""
+        renew_lease(self._connection, self.lease, now_ts_ns=now_ts_ns)
 
     def die(self) -> None:
         """Leave nothing behind that was not committed, as a killed process does."""

@@ -14,7 +14,14 @@ from typing import Final
 
 from msgspec import json as msgspec_json
 
-from engine.core.messages import Command, SubmitOrder
+from engine.core.messages import (
+    AccountListed,
+    Command,
+    OrderAwaitingApproval,
+    OrderFilled,
+    SubmitOrder,
+    VenueReport,
+)
 from engine.core.values import SECOND_NS, ClientOrderId, Side
 from engine.store.connection import open_reader
 from engine.testing.chaos.exposure import ExposureWatch
@@ -70,6 +77,8 @@ class Monitors:
         self.quote_ts_ns = 0
         self.listed_ts_ns = 0
         self.is_killed = False
+        #: Executions that some process of the engine was told of.
+        self.told: set[str] = set()
 
     def close(self) -> None:
         """Close the connection."""
@@ -78,6 +87,19 @@ class Monitors:
     def broken(self, invariant: str, message: str) -> None:
         """Note a breach."""
         self.violations.append(Violation(invariant=invariant, ts_ns=self.now_ts_ns, message=message))
+
+    def hear(self, report: VenueReport | AccountListed) -> None:
+        """Take in what a process of the engine is told."""
+        if isinstance(report, OrderFilled):
+            self.told.add(report.execution_id)
+        elif isinstance(report, OrderAwaitingApproval):
+            # Nobody can sell before the human has said yes; without one this ends in a halt.
+            lasting_s = self._plan.temper.approval_s or 3_600
+            self.exposure.price(lasting_s * SECOND_NS, self.now_ts_ns)
+        elif isinstance(report, AccountListed):
+            self.told.update(each.execution_id for order in report.orders for each in order.executions)
+            if report.is_complete:
+                self.listed_ts_ns = self.now_ts_ns
 
     # --- what leaves the engine ------------------------------------------------------------------------------
 
@@ -141,13 +163,19 @@ class Monitors:
             working=venue.working_exits(_KEY),
             counts=counts_exposure,
         )
-        if wrong and not self._is_halted():
+        if wrong and self._is_halted():
+            self.exposure.excuse()
+        elif wrong:
             self.broken("I-13", wrong)
 
     def _look_at_attempts(self) -> None:
         attempts = self._venue.oversell_attempts
+        if len(attempts) == self._attempts_seen:
+            return
+        # What executed while its report was on its way, the engine could not know: a stop may cross its own target.
+        untold = any(each.execution_id not in self.told for each in self._venue.executions)
         for attempt in attempts[self._attempts_seen :]:
-            if not attempt.is_after_bust and not self._is_foreign:
+            if not attempt.is_after_bust and not self._is_foreign and not untold:
                 what = f"{attempt.command.quantity} of {attempt.position}, of which {attempt.held} are held back"
                 self.broken("I-12", f"a sell of {what} was sent")
         self._attempts_seen = len(attempts)
