@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Final
@@ -29,7 +30,7 @@ from engine.core.messages import (
 from engine.core.pipeline.pipeline import Pipeline
 from engine.core.pipeline.reconciling import Reconciler
 from engine.core.values import ClientOrderId, ExecutionId
-from tests.simulation.families import BUSTS, LOST_REQUESTS, NO_DEDUPE, PUSHES, RACES, RESTARTS, SLOW_ABSENCE
+from tests.simulation.families import BUSTS, LOST_REQUESTS, NO_DEDUPE, OVERTAKING, PUSHES, RACES, RESTARTS, SLOW_ABSENCE
 from tests.simulation.planting import Registry
 
 REGISTRY: Final = Registry()
@@ -46,6 +47,7 @@ def _fresh(identity: ClientOrderId) -> ClientOrderId:
     "An order that was not answered is sent again at once, under an id of its own.",
     "I-2",
     "I-3",
+    "I-18",
     scenarios=LOST_REQUESTS,
 )
 def _fresh_id_on_retry(patch: pytest.MonkeyPatch) -> None:
@@ -67,6 +69,7 @@ def _fresh_id_on_retry(patch: pytest.MonkeyPatch) -> None:
     "fresh_id_on_resend",
     "What is proven absent is sent again under an id of its own.",
     "I-2",
+    "I-18",
     scenarios=LOST_REQUESTS,
 )
 def _fresh_id_on_resend(patch: pytest.MonkeyPatch) -> None:
@@ -80,6 +83,27 @@ def _fresh_id_on_resend(patch: pytest.MonkeyPatch) -> None:
         draft.commands[-1] = again
 
     patch.setattr(OrderRecovery, "send_again", renamed)
+
+
+@bug(
+    "retry_as_a_new_order",
+    "A request that was not answered is made once more, as a new order.",
+    "I-3",
+    "I-4",
+    "I-12",
+    scenarios=LOST_REQUESTS,
+)
+def _retry_as_a_new_order(patch: pytest.MonkeyPatch) -> None:
+    take = Pipeline._take_report
+
+    def retried(self: Pipeline, report: VenueReport, draft: Draft) -> None:
+        take(self, report, draft)
+        order = self.execution.order(report.client_order_id)
+        if isinstance(report, OutcomeUnknown) and order is not None and order.state is OrderState.UNKNOWN:
+            assert order.request is not None
+            self.desk.fulfil([order.request], draft)
+
+    patch.setattr(Pipeline, "_take_report", retried)
 
 
 @bug(
@@ -118,6 +142,7 @@ def _resend_without_age(patch: pytest.MonkeyPatch) -> None:
     "One listing without an order proves that it never arrived, however soon it was asked for.",
     "I-3",
     "I-4",
+    "I-12",
     scenarios=NO_DEDUPE,
 )
 def _absence_believed_at_once(patch: pytest.MonkeyPatch) -> None:
@@ -150,6 +175,7 @@ def _refused_cancel_is_an_end(patch: pytest.MonkeyPatch) -> None:
     "no_dedupe",
     "An execution that is told twice is booked twice.",
     "I-7",
+    "I-18",
     scenarios=PUSHES,
 )
 def _no_dedupe(patch: pytest.MonkeyPatch) -> None:
@@ -166,6 +192,7 @@ def _no_dedupe(patch: pytest.MonkeyPatch) -> None:
     "dedupe_lost_at_restart",
     "Which executions were booked is forgotten when the engine is started again.",
     "I-7",
+    "I-18",
     scenarios=RESTARTS,
 )
 def _dedupe_lost_at_restart(patch: pytest.MonkeyPatch) -> None:
@@ -207,8 +234,10 @@ def _quantity_from_a_cancel(patch: pytest.MonkeyPatch) -> None:
 def _fills_from_a_status(patch: pytest.MonkeyPatch) -> None:
     news = Reconciler._news
 
-    def made_up(self: Reconciler, order: WorkingOrder, each: ListedOrder, listed: AccountListed) -> Any:  # noqa: ANN401
-        for report in news(self, order, each, listed):
+    def made_up(
+        self: Reconciler, order: WorkingOrder, each: ListedOrder, listed: AccountListed, *rest: Any
+    ) -> Iterator[VenueReport]:
+        for report in news(self, order, each, listed, *rest):
             if not isinstance(report, OrderFilled | ExecutionBusted):
                 yield report
         if each.filled_quantity > order.filled:
@@ -246,8 +275,19 @@ def _listing_adds_up(patch: pytest.MonkeyPatch) -> None:
 
 
 @bug(
+    "cancel_ends_before_its_fills",
+    "A confirmed cancel ends its order although it tells of fills that nobody has told yet.",
+    "I-12",
+    "I-14",
+    scenarios=RACES,
+)
+def _cancel_ends_before_its_fills(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(OrderRegister, "_misses_fills", lambda *_: False)
+
+
+@bug(
     "late_fills_ignored",
-    "A fill of an order that has ended is dropped.",
+    "A cancel ends its order at once, and a fill of it that comes later is dropped.",
     "I-7",
     "I-9",
     scenarios=RACES,
@@ -258,6 +298,7 @@ def _late_fills_ignored(patch: pytest.MonkeyPatch) -> None:
     def deaf(self: OrderRegister, report: OrderFilled, order: WorkingOrder, draft: Draft) -> Execution | None:
         return None if order.state in TERMINAL_STATES else apply_fill(self, report, order, draft)
 
+    patch.setattr(OrderRegister, "_misses_fills", lambda *_: False)
     patch.setattr(OrderRegister, "_apply_fill", deaf)
 
 
@@ -266,7 +307,8 @@ def _late_fills_ignored(patch: pytest.MonkeyPatch) -> None:
     "A fill that overtakes the acknowledgement of its order is noted as seen and dropped.",
     "I-7",
     "I-9",
-    scenarios=RACES,
+    "I-10",
+    scenarios=OVERTAKING,
 )
 def _early_fills_ignored(patch: pytest.MonkeyPatch) -> None:
     apply_fill = OrderRegister._apply_fill

@@ -21,9 +21,19 @@ from engine.core.execution.pairs import RESTING, Pair, PairPhase
 from engine.core.execution.register import OrderRegister
 from engine.core.execution.stage import ExecutionStage
 from engine.core.execution.wishes import Wish
-from engine.core.messages import Draft, OrderRequest, QueryOrder
+from engine.core.messages import Draft, OrderRequest
 from engine.core.values import SECOND_NS, ZERO, Leg
-from tests.simulation.families import APPROVALS, CALM, LOST_CANCELS, LOST_REQUESTS, RACES, REST_STOPS
+from tests.simulation.families import (
+    APPROVALS,
+    CALM,
+    FOREIGN_SALES,
+    LINKED,
+    LOST_REQUESTS,
+    OUTAGES,
+    RACES,
+    REST_STOPS,
+    SILENT_CANCELS,
+)
 from tests.simulation.planting import Registry
 
 REGISTRY: Final = Registry()
@@ -183,8 +193,9 @@ def _stop_moved_by_overlap(patch: pytest.MonkeyPatch) -> None:
 
 @bug(
     "unknown_exits_not_counted",
-    "An exit whose outcome is not known counts as if it could sell nothing.",
+    "An exit whose outcome is not known counts as if it were gone.",
     "I-12",
+    "I-16",
     scenarios=LOST_REQUESTS,
 )
 def _unknown_exits_not_counted(patch: pytest.MonkeyPatch) -> None:
@@ -192,7 +203,11 @@ def _unknown_exits_not_counted(patch: pytest.MonkeyPatch) -> None:
         counts = self.state in OPEN_STATES and self.state is not OrderState.UNKNOWN
         return max(ZERO, self.quantity - self.filled) if counts else ZERO
 
+    def exits(self: Bracket) -> list[WorkingOrder]:
+        return [order for order in self.exits if order.is_open and order.state is not OrderState.UNKNOWN]
+
     patch.setattr(WorkingOrder, "remaining", property(remaining))
+    patch.setattr(Bracket, "open_exits", exits)
 
 
 @bug(
@@ -230,7 +245,7 @@ def _pair_forgets_partial_fills(patch: pytest.MonkeyPatch) -> None:
     "Exits that have nothing left to sell are not canceled.",
     "I-12",
     "I-15",
-    scenarios=REST_STOPS,
+    scenarios=LINKED,
 )
 def _leftovers_stay(patch: pytest.MonkeyPatch) -> None:
     def nothing(_: Leaver, orders: Iterable[WorkingOrder], draft: Draft) -> None:
@@ -244,7 +259,7 @@ def _leftovers_stay(patch: pytest.MonkeyPatch) -> None:
     "A cancel whose answer does not come is neither asked about nor sent again.",
     "I-15",
     "I-30",
-    scenarios=LOST_CANCELS,
+    scenarios=SILENT_CANCELS,
 )
 def _cancel_asked_once(patch: pytest.MonkeyPatch) -> None:
     overdue = OrderRegister._overdue
@@ -263,15 +278,24 @@ def _cancel_asked_once(patch: pytest.MonkeyPatch) -> None:
     "questions_without_pause",
     "A silent venue is asked about an order in every step.",
     "I-25",
-    scenarios=APPROVALS,
+    scenarios=OUTAGES,
 )
 def _questions_without_pause(patch: pytest.MonkeyPatch) -> None:
     ask = OrderRegister._ask
 
     def pressing(self: OrderRegister, order: WorkingOrder, draft: Draft) -> None:
         ask(self, order, draft)
-        for _ in range(10):
-            draft.commands.append(QueryOrder(client_order_id=order.client_order_id, decided_ts_ns=draft.ts_ns))
         self.await_answer(order, draft.ts_ns + SECOND_NS)
 
     patch.setattr(OrderRegister, "_ask", pressing)
+
+
+@bug(
+    "exits_outlive_their_shares",
+    "Shares that are gone without an order of ours leave the books, and their exits go on working.",
+    "I-12",
+    "I-15",
+    scenarios=FOREIGN_SALES,
+)
+def _exits_outlive_their_shares(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(ExecutionStage, "correct", lambda *_: [])

@@ -44,6 +44,7 @@ def _pass_check(patch: pytest.MonkeyPatch, number: int) -> None:
 @bug(
     "restart_ignored",
     "A new engine takes what its predecessor sent for sent, and waits for answers that nobody gives any more.",
+    "I-4",
     "I-16",
     "I-30",
     scenarios=RESTARTS,
@@ -167,6 +168,7 @@ def _foreign_orders_ignored(patch: pytest.MonkeyPatch) -> None:
     "Positions that differ from the venue's, and orders of others, are not looked at.",
     "I-6",
     "I-10",
+    "I-13",
     scenarios=FOREIGN,
 )
 def _drift_ignored(patch: pytest.MonkeyPatch) -> None:
@@ -178,15 +180,16 @@ def _drift_ignored(patch: pytest.MonkeyPatch) -> None:
     "listed_executions_ignored",
     "Reconciliation looks at states only: executions that no push has told stay unknown.",
     "I-7",
+    "I-10",
     scenarios=BAD_READS,
 )
 def _listed_executions_ignored(patch: pytest.MonkeyPatch) -> None:
     news = Reconciler._news
 
     def states_only(
-        self: Reconciler, order: WorkingOrder, each: ListedOrder, listed: AccountListed
+        self: Reconciler, order: WorkingOrder, each: ListedOrder, listed: AccountListed, *rest: Any
     ) -> Iterator[Any]:
-        return (report for report in news(self, order, each, listed) if not isinstance(report, OrderFilled))
+        return (report for report in news(self, order, each, listed, *rest) if not isinstance(report, OrderFilled))
 
     patch.setattr(Reconciler, "_news", states_only)
 
@@ -210,12 +213,13 @@ def _recovery_skips_reports(patch: pytest.MonkeyPatch) -> None:
 
 
 @bug(
-    "silence_ends_an_order",
-    "An order whose question was not answered in time counts as one that never was.",
+    "restart_ends_the_unanswered",
+    "An order that had no answer when its engine ended counts as one that never was.",
     "I-4",
-    scenarios=LOST_REQUESTS,
+    "I-12",
+    scenarios=RESTARTS,
 )
-def _silence_ends_an_order(patch: pytest.MonkeyPatch) -> None:
+def _restart_ends_the_unanswered(patch: pytest.MonkeyPatch) -> None:
     restarted = OrderRecovery.restarted
 
     def ended(self: OrderRecovery, draft: Draft) -> None:

@@ -59,6 +59,7 @@ def _commit_error_swallowed(patch: pytest.MonkeyPatch) -> None:
     "lease_not_looked_at",
     "A commit does not look whether another engine has taken the account over.",
     "I-17",
+    "I-18",
     scenarios=TWO_ENGINES,
 )
 def _lease_not_looked_at(patch: pytest.MonkeyPatch) -> None:
@@ -68,6 +69,7 @@ def _lease_not_looked_at(patch: pytest.MonkeyPatch) -> None:
 @bug(
     "never_reconciled_again",
     "The venue's listings are asked for at the start and never again.",
+    "I-6",
     "I-7",
     "I-10",
     "I-16",

@@ -11,7 +11,7 @@ from engine.core.values import SECOND_NS, Side
 from engine.testing.chaos.faults import FaultKind
 from engine.testing.chaos.market import SYMBOL, step_ts_ns
 from engine.testing.chaos.plan import OperatorAct, ScenarioPlan
-from engine.testing.reference_temper import Dedupe, ForeignOrder
+from engine.testing.reference_temper import Dedupe, ForeignOrder, Outage
 from tests.simulation.planting import Family, family
 
 K = FaultKind
@@ -26,8 +26,8 @@ LOST_REQUESTS: Final = family(
 )
 SLOW_ABSENCE: Final = family(
     "slow absence",
-    "requests are lost, 30 %, and listings fail, 40 %, so that an absence is proven late",
-    {K.REQUEST_LOST: 0.3, K.READ_FAILED: 0.4},
+    "requests are lost, 60 %, and reads fail, 20 %, so that an absence is proven late",
+    {K.REQUEST_LOST: 0.6, K.READ_FAILED: 0.2},
 )
 NO_DEDUPE: Final = family(
     "no dedupe",
@@ -46,6 +46,12 @@ PUSHES: Final = family(
     "pushes are lost, doubled or late, 20 % each; orders fill in parts",
     {K.PUSH_LOST: 0.2, K.PUSH_TWICE: 0.2, K.PUSH_LATE: 0.2},
     temper=_PARTS,
+)
+OVERTAKING: Final = family(
+    "overtaking",
+    "replies take two seconds and pushes none; pushes are lost, 30 %",
+    {K.PUSH_LOST: 0.3},
+    temper={"latency_ms": (800, 2_000), "push_latency_ms": (10, 50)},
 )
 RESTARTS: Final = family(
     "restarts",
@@ -86,22 +92,68 @@ REST_STOPS: Final = family(
     style=ExitStyle.REST_STOP,
     temper={**_PARTS, "cancel_fill_race": 0.4},
 )
+#: A human looks at halts every few minutes, and goes on.
+_RESUMED: Final = tuple((step, OperatorAct.RESUME) for step in range(60, 330, 30))
+LINKED: Final = family(
+    "linked legs",
+    "stops and targets rest linked; orders fill in parts; cancels lose against fills, 40 %; requests are lost, 10 %",
+    {K.REQUEST_LOST: 0.1, K.PUSH_LATE: 0.2},
+    style=ExitStyle.BOTH_LEGS,
+    temper={**_PARTS, "cancel_fill_race": 0.4},
+)
+SILENT_CANCELS: Final = family(
+    "silent cancels",
+    "only stops rest at the venue; requests are lost, 40 %; a human resumes after halts",
+    {K.REQUEST_LOST: 0.4},
+    style=ExitStyle.REST_STOP,
+    acts=_RESUMED,
+)
 LOST_CANCELS: Final = family(
     "lost cancels",
-    "only stops rest at the venue; requests are lost, 20 %; processes die at any point",
-    {K.REQUEST_LOST: 0.2, K.CRASH: 0.004},
+    "only stops rest at the venue; requests are lost, 30 %; processes die often; a human resumes after halts",
+    {K.REQUEST_LOST: 0.3, K.CRASH: 0.008},
     style=ExitStyle.REST_STOP,
+    acts=_RESUMED,
 )
+
+
+def _after(plan: ScenarioPlan, seconds: int) -> int:
+    return step_ts_ns(plan.first_step) + seconds * SECOND_NS
 
 
 def _with_foreign_order(seed: int) -> ScenarioPlan:
     plan = CALM.plan(seed)
-    bought = ForeignOrder(
-        ts_ns=step_ts_ns(plan.first_step) + 240 * SECOND_NS, symbol=SYMBOL, side=Side.BUY, quantity=Decimal(7)
-    )
+    bought = ForeignOrder(ts_ns=_after(plan, 240), symbol=SYMBOL, side=Side.BUY, quantity=Decimal(7))
     return replace(plan, temper=replace(plan.temper, foreign=(bought,)))
 
 
+def _with_foreign_sales(seed: int) -> ScenarioPlan:
+    plan = _SALES.plan(seed)
+    sold = tuple(
+        ForeignOrder(ts_ns=_after(plan, seconds), symbol=SYMBOL, side=Side.SELL, quantity=Decimal(40))
+        for seconds in range(60, 1_080, 120)
+    )
+    return replace(plan, temper=replace(plan.temper, foreign=sold, refuses_oversell=False))
+
+
+def _with_outages(seed: int) -> ScenarioPlan:
+    plan = CALM.plan(seed)
+    outages = tuple(
+        Outage(from_ts_ns=_after(plan, seconds), until_ts_ns=_after(plan, seconds + 150), status=500)
+        for seconds in (150, 450, 750)
+    )
+    return replace(plan, temper=replace(plan.temper, outages=outages))
+
+
+_SALES: Final = family("calm", "", acts=_RESUMED)
 FOREIGN: Final = Family(
     name="foreign", words="a human buys 7 shares through the app after four minutes", plan=_with_foreign_order
+)
+FOREIGN_SALES: Final = Family(
+    name="foreign sales",
+    words="a human sells 40 shares through the app every two minutes, and resumes after halts; the venue lets sells go short",
+    plan=_with_foreign_sales,
+)
+OUTAGES: Final = Family(
+    name="outages", words="the venue answers by status 500 three times for 150 seconds", plan=_with_outages
 )

@@ -11,18 +11,39 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
+from engine.core.values import MINUTE_NS, SECOND_NS
 from engine.store.connection import open_reader, sqlite
+from engine.testing.chaos.endings import halt_reason
+from engine.testing.chaos.faults import FaultKind
 from engine.testing.chaos.market import INSTRUMENT
 from engine.testing.chaos.plan import ScenarioPlan
 from engine.testing.reference_venue import ReferenceVenue
 
+K = FaultKind
+
 _UNIT: Final = Decimal(10**8)
+#: How long a cancel may take: the quiet time at the end is longer.
+_UNRESOLVED_NS: Final = 300 * SECOND_NS
+#: After so long a healed venue has to be listed again.
+_UNLISTED_NS: Final = 60 * SECOND_NS
+#: How far from the true time an input may be dated: what a clock may be off.
+_CLOCK_ERROR_NS: Final = 61 * SECOND_NS
+#: Between a deadline and what it does is a step of the market, and the way of an event.
+_LATE_NS: Final = 15 * SECOND_NS
+_ENDS_OF_PROCESSES: Final = (K.CRASH, K.DISK_FULL, K.DISK_ERROR, K.STOPPED, K.SECOND_ENGINE, K.CLOCK_JUMP)
+#: So often an order may be asked about in a minute: every start of an engine asks anew.
+_QUESTIONS_MAX: Final = 6
 #: An invariant and what is wrong with it.
 Finding = tuple[str, str]
 
 
-def after_life(database: Path, venue: ReferenceVenue, plan: ScenarioPlan) -> Iterator[Finding]:
-    """Yield what does not hold in the database that a scenario has left."""
+def after_life(
+    database: Path, venue: ReferenceVenue, plan: ScenarioPlan, *, now_ts_ns: int, listed_ts_ns: int
+) -> Iterator[Finding]:
+    """Yield what does not hold in the database that a scenario has left.
+
+    `now_ts_ns` is the true time of its end, `listed_ts_ns` when the last complete listing reached the engine.
+    """
     reader = open_reader(database)
     try:
         yield from _armed_with_the_fill(reader)
@@ -33,6 +54,16 @@ def after_life(database: Path, venue: ReferenceVenue, plan: ScenarioPlan) -> Ite
         yield from _blind_entries(reader)
         yield from _cumulative(reader)
         yield from _foreign_orders(reader, venue)
+        yield from _cancels_resolved(reader)
+        yield from _unanswered_at_start(reader)
+        yield from _questions(reader)
+        yield from _given_up_with_exits(reader)
+        if _lives_through(plan):
+            yield from _deadlines_kept(reader)
+        yield from _told_times(reader, now_ts_ns)
+        if now_ts_ns - listed_ts_ns > _UNLISTED_NS:
+            since = f"{(now_ts_ns - listed_ts_ns) // SECOND_NS} s ago" if listed_ts_ns else "never in this life"
+            yield "I-6", f"the last complete listing of the venue came {since}"
     finally:
         reader.close()
 
@@ -106,3 +137,76 @@ def _foreign_orders(reader: sqlite.Connection, venue: ReferenceVenue) -> Iterato
     for order in venue.orders.values():
         if order.client_order_id is None and order.venue_order_id not in seen:
             yield "I-6", f"order {order.venue_order_id} of somebody else in {INSTRUMENT.symbol} is written down nowhere"
+
+
+# I-30: a wish to cancel is resolved, or asked for again; not for ever is the order left to work.
+def _cancels_resolved(reader: sqlite.Connection) -> Iterator[Finding]:
+    if halt_reason(reader):
+        return
+    rows = reader.execute(
+        "SELECT orders.id, orders.leg, orders.status, (SELECT max(received_ts_ns) FROM inputs) - event.ts_ns AS since "
+        "FROM orders JOIN order_events AS event ON event.order_id = orders.id AND event.trigger = 'cancel_requested' "
+        f"WHERE orders.status IN ('NEW', 'UNKNOWN', 'ACK', 'PARTIAL') AND since > {_UNRESOLVED_NS}"  # noqa: S608
+    )
+    for order, leg, status, since in rows:
+        yield "I-30", f"the cancel of {leg} {order}, which is {status}, is unresolved for {since // SECOND_NS} s"
+
+
+# I-4: what the engine before has sent and nobody has answered is UNKNOWN from the start of the next one on.
+def _unanswered_at_start(reader: sqlite.Connection) -> Iterator[Finding]:
+    rows = reader.execute(
+        "SELECT start.id, orders.id FROM inputs AS start JOIN orders ON orders.step_id < start.id "
+        "WHERE start.kind = 'EngineStarted' AND NOT EXISTS (SELECT 1 FROM order_events AS event "
+        "WHERE event.order_id = orders.id AND event.step_id <= start.id AND event.to_state <> 'NEW')"
+    )
+    for step, order in rows:
+        yield "I-4", f"order {order} has no answer when an engine starts in step {step}, and is not UNKNOWN"
+
+
+# I-25: one order is not asked about again and again.
+def _questions(reader: sqlite.Connection) -> Iterator[Finding]:
+    rows = reader.execute(
+        "SELECT client_order_id, count(*) AS asked FROM commands WHERE kind = 'QueryOrder' "
+        f"GROUP BY client_order_id, decided_ts_ns / {MINUTE_NS} HAVING asked > {_QUESTIONS_MAX}"  # noqa: S608
+    )
+    for identity, asked in rows:
+        yield "I-25", f"order {identity} is asked about {asked} times in a minute"
+
+
+# I-24: nothing is journaled by a clock that is more than a minute ahead of the truth.
+def _told_times(reader: sqlite.Connection, now_ts_ns: int) -> Iterator[Finding]:
+    (last_ts_ns,) = reader.execute("SELECT max(received_ts_ns) FROM inputs").fetchone()
+    if last_ts_ns > now_ts_ns + _CLOCK_ERROR_NS:
+        yield "I-24", f"an input is dated {(last_ts_ns - now_ts_ns) // SECOND_NS} s after the end"
+
+
+# I-12: the step that takes shares out of the books cancels the exits that were to sell them.
+def _given_up_with_exits(reader: sqlite.Connection) -> Iterator[Finding]:
+    rows = reader.execute(
+        "SELECT gone.step_id, gone.quantity FROM position_adjustments AS gone WHERE gone.quantity_e8 < 0 "
+        "AND EXISTS (SELECT 1 FROM brackets WHERE brackets.strategy_id = gone.strategy_id) "
+        "AND NOT EXISTS (SELECT 1 FROM commands WHERE commands.step_id = gone.step_id AND kind = 'CancelOrder') "
+        "AND EXISTS (SELECT 1 FROM orders WHERE orders.leg <> 'entry' AND orders.step_id < gone.step_id "
+        "AND (SELECT event.to_state IN ('ACK', 'PARTIAL') AND NOT event.cancel_requested FROM order_events AS event "
+        "WHERE event.order_id = orders.id AND event.step_id <= gone.step_id ORDER BY event.id DESC LIMIT 1))"
+    )
+    for step, quantity in rows:
+        yield "I-12", f"step {step} takes {quantity} out of the books and leaves every exit as it is"
+
+
+def _lives_through(plan: ScenarioPlan) -> bool:
+    return not plan.halts and not any(plan.rates.get(kind) for kind in _ENDS_OF_PROCESSES)
+
+
+# I-13: where no process ends or sleeps, a deadline of protection is kept. Brackets of one stop only: the deadline of
+# others is that of the pair which is next.
+def _deadlines_kept(reader: sqlite.Connection) -> Iterator[Finding]:
+    rows = reader.execute(
+        "SELECT event.bracket_id, coalesce((SELECT min(later.ts_ns) FROM bracket_events AS later "
+        "WHERE later.bracket_id = event.bracket_id AND later.version > event.version), "
+        "(SELECT max(received_ts_ns) FROM inputs)) - event.deadline_ts_ns AS late_ns FROM bracket_events AS event "
+        f"WHERE event.to_state IN ('UNPROTECTED', 'PROTECTING') AND late_ns > {_LATE_NS} "  # noqa: S608
+        "AND (SELECT count(*) FROM orders WHERE orders.bracket_id = event.bracket_id AND orders.leg = 'stop') < 2"
+    )
+    for bracket, late_ns in rows:
+        yield "I-13", f"bracket {bracket} stands without a stop {late_ns // SECOND_NS} s after its deadline"

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import pytest
 
+from engine.core.errors import EngineError
 from engine.core.execution.bracket_table import ExitStyle
 from engine.testing.chaos.faults import FaultKind, SeededChooser
 from engine.testing.chaos.kernel import Kernel
@@ -24,6 +25,8 @@ from engine.testing.reference_temper import VenueTemper
 from tests.simulation.oracles import after_life
 
 K = FaultKind
+
+_UNFIT: Final = ("TypeError", "AttributeError", "NameError", "KeyError", "AssertionError")
 
 #: Changes the engine while a bug is planted.
 Plant = Callable[[pytest.MonkeyPatch], None]
@@ -131,14 +134,27 @@ class Garden:
         same = replace(plan, market_seed=0, exit_style=ExitStyle.REST_STOP, breakers_off=True)
         database = self._templates.database(same)
         kernel = Kernel(self._subject, plan, SeededChooser(plan.seed, plan.rates), database)
-        violations = kernel.run().violations
+        try:
+            violations = kernel.run().violations
+        except EngineError as error:
+            # A replaced process that fails in another way than by its lease ends the kernel, too.
+            return f"I-18: the engine failed with {type(error).__name__}: {error}"
         if violations:
             return f"{violations[0].invariant}: {violations[0].message}"
-        return next((f"{invariant}: {message}" for invariant, message in after_life(database, kernel.venue, plan)), "")
+        monitors = kernel.monitors
+        found = after_life(
+            database, kernel.venue, plan, now_ts_ns=monitors.now_ts_ns, listed_ts_ns=monitors.listed_ts_ns
+        )
+        return next((f"{invariant}: {message}" for invariant, message in found), "")
 
     def kill(self, bug: PlantedBug, seed: int) -> str:
-        """Return which invariant a seed breaks with the bug; nothing where none is, or one is without the bug too."""
+        """Return which invariant a seed breaks with the bug; nothing where it is none of the bug's own.
+
+        A seed that breaks one without the bug too kills nothing.
+        """
         plan = bug.family.plan(seed)
         with bug.planted():
             found = self.violation(plan)
-        return found if found and not self.violation(plan) else ""
+        # A patch that does not fit the engine any more fails, too: that is no bug that was noticed.
+        is_its_own = found.partition(":")[0] in bug.breaks and not any(word in found for word in _UNFIT)
+        return found if is_its_own and not self.violation(plan) else ""
