@@ -36,6 +36,7 @@ from engine.store.accounts import (
 )
 from engine.store.connection import EngineLock, open_writer, sqlite
 from engine.store.migrate import upgrade
+from engine.store.start_checks import check_file, check_place
 from engine.store.vocabulary import RunKind, RunStatus
 from engine.store.writer import SqliteJournal
 from engine.venues.fees import fee_schedule
@@ -270,7 +271,9 @@ def backtest(
     first = next(events, None)
     if first is None:
         raise BadInput("The data hold no event of the chosen symbols: name another file or other symbols.")
+    check_place(database)
     with EngineLock(database):
+        check_file(database)
         upgrade(database)
         connection = open_writer(database)
         try:

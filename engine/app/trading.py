@@ -38,6 +38,7 @@ from engine.store.accounts import AccountRow, find_account, finish_run, open_acc
 from engine.store.connection import EngineLock, open_writer, sqlite
 from engine.store.lease import Lease, process_owner, release_lease, take_lease
 from engine.store.migrate import upgrade
+from engine.store.start_checks import check_file, check_place
 from engine.store.vocabulary import RunKind, RunStatus
 from engine.store.writer import SqliteJournal
 from engine.venues.paper_book import PaperBook
@@ -106,12 +107,14 @@ class TradingAccount:
 
     def _open(self) -> None:
         spec, stack = self.spec, self._stack
+        check_place(self.database)
         stack.enter_context(EngineLock(self.database))
+        now_ts_ns = self._clock.now_ns()
+        check_file(self.database, now_ts_ns=now_ts_ns)
         require_same_law(self.database, ACCOUNT_NAME)
         upgrade(self.database)
         self._connection = open_writer(self.database)
         stack.callback(self._connection.close)
-        now_ts_ns = self._clock.now_ns()
         self.account = self._account(now_ts_ns)
         # Before the journal is read: what an engine before this one adds from here on is refused.
         owner = process_owner(host=socket.gethostname(), pid=os.getpid())

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 else:
     from pysqlite3 import dbapi2 as sqlite
 
-__all__ = ["EngineLock", "explained", "open_reader", "open_writer", "path_of", "sqlite", "transaction"]
+__all__ = ["EngineLock", "check_folder", "explained", "open_reader", "open_writer", "path_of", "sqlite", "transaction"]
 
 #: Older releases have a race between a WAL reset and a commit (sqlite.org/wal.html, fixed in 3.51.3).
 SQLITE_VERSION_MIN: Final = (3, 51, 3)
@@ -74,7 +74,7 @@ def open_writer(path: Path | str) -> sqlite.Connection:
     """
     check_sqlite_version()
     path = Path(path)
-    _check_folder(path)
+    check_folder(path)
     with explained(path):
         connection = sqlite.connect(os.fspath(path), isolation_level=None, timeout=BUSY_TIMEOUT_SECONDS)
         try:
@@ -158,7 +158,8 @@ def _primary_code(error: sqlite.DatabaseError) -> int:
     return int(getattr(error, "sqlite_errorcode", 0) or 0) & 0xFF
 
 
-def _check_folder(path: Path) -> None:
+def check_folder(path: Path) -> None:
+    """Raise BadInput unless a database can be made or written at a path, as far as names and permissions say."""
     folder = path.parent
     if path.is_dir():
         raise BadInput(f"The database path {path} is a folder: name a file in it.")
@@ -187,7 +188,7 @@ class EngineLock:
         self._descriptor: int | None = None
 
     def __enter__(self) -> Self:
-        _check_folder(self._database)
+        check_folder(self._database)
         try:
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:

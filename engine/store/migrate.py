@@ -7,6 +7,7 @@ holds that both end in the same tables, constraints, indexes, triggers, views an
 from __future__ import annotations
 
 import os
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -100,11 +101,40 @@ def require_current(connection: sqlite.Connection, path: Path | str) -> None:
         )
 
 
-def migrate_from_nothing(path: Path | str) -> None:
-    """Make a database by the migrations alone, for comparing with one made from the metadata."""
+def migrate_from_nothing(path: Path | str, *, revision: str = "head") -> None:
+    """Make a database by the migrations alone: for comparing with the metadata's, or as an older program made it."""
     connection = open_writer(path)
     try:
-        _migrate(connection)
+        _migrate(connection, revision)
+    finally:
+        connection.close()
+
+
+def shape_of(connection: sqlite.Connection) -> dict[str, str]:
+    """Return what the rows of a database have to fit: each table's columns and each trigger's text, by its name."""
+    shape: dict[str, str] = {}
+    for kind, name, text in connection.execute(
+        "SELECT type, name, sql FROM sqlite_schema WHERE type IN ('table', 'trigger') AND sql IS NOT NULL"
+    ).fetchall():
+        if kind == "trigger":
+            shape[f"trigger {name}"] = " ".join(text.split())
+        elif not name.startswith("sqlite_"):
+            # Without their places: a column that a migration adds stands at the end.
+            columns = connection.execute("SELECT * FROM pragma_table_xinfo(?)", (name,)).fetchall()
+            shape[f"table {name}"] = repr(sorted(row[1:] for row in columns))
+    return shape
+
+
+@cache
+def expected_shape(revision: str | None) -> dict[str, str]:
+    """Return the shape of a database of a revision, of this program's where it is None."""
+    connection = sqlite.connect(":memory:", isolation_level=None)
+    try:
+        if revision in {None, SCHEMA_REVISION}:
+            _make(connection)
+        else:
+            _migrate(connection, str(revision))
+        return shape_of(connection)
     finally:
         connection.close()
 
@@ -128,7 +158,7 @@ def _make(connection: sqlite.Connection) -> None:
         replace_views(connection)
 
 
-def _migrate(connection: sqlite.Connection) -> None:
+def _migrate(connection: sqlite.Connection, revision: str = "head") -> None:
     # alembic costs 300 ms to import, and a database is rarely old.
     from alembic import command
     from alembic.config import Config
@@ -136,7 +166,7 @@ def _migrate(connection: sqlite.Connection) -> None:
     config = Config()
     config.set_main_option("script_location", str(_migrations_folder()).replace("%", "%%"))
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, revision)
 
 
 def _migrations_folder() -> Path:

@@ -19,8 +19,7 @@ from engine.core.messages import Event, Flatten, Kill, MarketEvent, Pause, Resum
 from engine.feeds.replay import ReplayFeed
 from engine.feeds.synthetic import SyntheticFeed, SyntheticMode
 from engine.store.check import check_database
-from engine.store.connection import open_reader, open_writer
-from engine.store.lease import take_lease
+from engine.store.connection import open_reader
 
 SHIPPED_RISK = Path(__file__).parents[2] / "risk.yaml"
 
@@ -438,71 +437,3 @@ def test_an_operator_names_what_exists(tmp_path: Path) -> None:
         ask(database, Kill, symbol="SPY")
     with pytest.raises(BadInput, match="'s2' is not of this account, which runs s1_vwap_ema"):
         ask(database, Kill, strategy_id="s2")
-
-
-def _taken_over(database: Path) -> None:
-    connection = open_writer(database)
-    take_lease(connection, 1, owner="the other host", now_ts_ns=ManualClock().ts_ns)
-    connection.close()
-
-
-def test_an_engine_that_was_replaced_neither_writes_nor_sends(uninterrupted: Path, tmp_path: Path) -> None:
-    """I-17: whatever it knew, its next commit is refused."""
-    del uninterrupted
-    database = tmp_path / "paper.sqlite"
-    shown = 0
-
-    def pace(event: MarketEvent) -> bool:
-        nonlocal shown
-        del event
-        shown += 1
-        if shown == 20:
-            _taken_over(database)
-        return True
-
-    account = TradingAccount(spec_of(SyntheticFeed(seed=4, sessions=1, symbols=("ALFA",))), database, ManualClock())
-    with account, pytest.raises(Halt, match=r"the other host; epoch 2. has taken the account over"):
-        account.run(until_ts_ns=None, pace=pace)
-    assert rows(database, "SELECT epoch, released FROM leases") == [(2, 0)]
-    assert rows(database, "SELECT count(*) FROM bars") == [(19,)]
-
-
-def test_a_process_that_slept_between_its_commit_and_the_send_sends_nothing(tmp_path: Path) -> None:
-    """I-17: the command is in the outbox, and only the engine that took the account over may send it."""
-    database = tmp_path / "paper.sqlite"
-    clock = ManualClock()
-    spec = spec_of(SyntheticFeed(seed=4, sessions=2, symbols=("ALFA", "BETA")))
-
-    with TradingAccount(spec, database, clock) as account:
-        loop: Any = account.loop
-
-        class Sleepy:
-            """Stands before the journal: the process is suspended after a commit of commands, and replaced."""
-
-            def __getattr__(self, name: str) -> Any:
-                return getattr(account._journal, name)
-
-            def commit(self) -> None:
-                before = rows(database, "SELECT count(*) FROM commands")
-                account._journal.commit()
-                if rows(database, "SELECT count(*) FROM commands") != before:
-                    _taken_over(database)
-                    clock.ts_ns += 1_000_000_001
-
-        loop._journal = Sleepy()
-        with pytest.raises(Halt, match="has taken the account over"):
-            account.run(until_ts_ns=None, pace=always)
-        assert account.venue.working_client_order_ids() == ()
-    assert rows(database, "SELECT count(*) FROM commands") != [(0,)]
-
-
-def test_an_account_that_ended_in_order_is_given_back(tmp_path: Path) -> None:
-    database = tmp_path / "paper.sqlite"
-    spec = spec_of(SyntheticFeed(seed=4, sessions=1, symbols=("ALFA",)))
-    for epoch in (1, 2):
-        with TradingAccount(spec, database, ManualClock()) as account:
-            assert account.lease.epoch == epoch
-            assert rows(database, "SELECT epoch, released FROM leases") == [(epoch, 0)]
-            account.run(until_ts_ns=None, pace=always)
-            account.finish(is_complete=True)
-        assert rows(database, "SELECT epoch, released FROM leases") == [(epoch, 1)]

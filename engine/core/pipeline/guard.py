@@ -140,9 +140,12 @@ class Guard:
             self._listed = changed
             draft.is_kept = True
 
-    def _surroundings(self) -> HealthReported:
+    def _surroundings(self, request: OrderRequest) -> HealthReported:
         # What the core found itself, beside what the shell reports: the stricter of the two counts.
         told, found = self._health, self._listed
+        if self._ledger.oversold(request.strategy_id, request.instrument_id):
+            # Whoever resumes has not bought back what was sold without being held: exits would be larger than what is.
+            found = replace(found, drifted=tuple(sorted({*found.drifted, request.instrument_id})))
         if found == NO_HEALTH:
             return told
         offsets = [each for each in (told.clock_offset_ns, found.clock_offset_ns) if each is not None]
@@ -262,7 +265,7 @@ class Guard:
             bracket_exits_with=ZERO if bracket is None else _exits_of(bracket, request),
             bracket_entered=ZERO if bracket is None else bracket.entered,
             entries_this_session=self._entries_this_session,
-            health=self._surroundings(),
+            health=self._surroundings(request),
             **(self._around_an_entry(request, draft) if is_entry else _NOT_LOOKED_AT),
         )
 

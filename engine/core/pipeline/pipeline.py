@@ -131,7 +131,7 @@ class Pipeline:
             draft = Draft(event.received_ts_ns)
             if event.__class__ is Quote:
                 # Bars that time finishes here are decided on with this quote, as a replay does that sees only it.
-                self._market(event.instrument_id).quote = event
+                self._market(event.instrument_id).see_quote(event)
             self._advance_time(draft)
             if event.__class__ not in _TAPE_EVENTS:
                 self._makers.report_refusals(draft)
@@ -152,7 +152,7 @@ class Pipeline:
         The prints and quotes behind them were not journaled, so the builders are left alone.
         """
         for quote in (*quotes, *([event] if isinstance(event, Quote) else ())):
-            self._market(quote.instrument_id).quote = quote
+            self._market(quote.instrument_id).see_quote(quote)
         self._makers.remember_refusals(event, refusals)
         draft = self._begin(event.received_ts_ns, None)
         self._pass_time(draft)
@@ -185,7 +185,7 @@ class Pipeline:
             self._new_builder(key, event.received_ts_ns)
         self._makers.rebuild(event)
         if isinstance(event, Quote):
-            self._market(key).quote = event
+            self._market(key).see_quote(event)
 
     def resume_from(self, instrument_id: InstrumentId) -> int | None:
         """Return the end of an instrument's last finished minute, ns UTC: where its feed goes on. None before one."""
@@ -289,7 +289,7 @@ class Pipeline:
         builder = self._builders.get(key) or self._new_builder(key, quote.received_ts_ns)
         bars = builder.on_quote(quote)
         market = self._markets[quote.instrument_id]
-        market.quote = quote
+        market.see_quote(quote)
         if bars is None and draft is None and not market.quote_bindings and not self._watched:
             return EMPTY_STEP
         draft = self._begin(quote.received_ts_ns, draft)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from math import isfinite
 from typing import Final
 from uuid import UUID
 
@@ -115,6 +116,11 @@ class Market:
     def last_price(self) -> Decimal:
         """Return the close of the last bar; 0 before the first."""
         return exact(self.last_bar.close) if self.last_bar is not None else ZERO
+
+    def see_quote(self, quote: Quote | QuoteConsulted) -> None:
+        """Remember a quote as the last one; one whose prices are no numbers is none, and the one before grows old."""
+        if isfinite(quote.bid) and isfinite(quote.ask):
+            self.quote = quote
 
     def rename(self, symbol: str) -> None:
         """Give the instrument another symbol; raises BadInput for one that is empty, or the same."""

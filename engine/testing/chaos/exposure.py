@@ -70,6 +70,11 @@ class ExposureWatch:
         if lasting_ns:
             self._prices.append((now_ts_ns, lasting_ns))
 
+    @property
+    def is_long(self) -> bool:
+        """Return whether something has been exposed for longer than it takes to answer."""
+        return self._exposed_ns + self._behind_target_ns > SLACK_S * SECOND_NS
+
     def excuse(self) -> None:
         """Begin to count anew: the engine has halted and said why, which is a human's turn."""
         self._exposed_ns = self._behind_target_ns = 0

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from random import Random
@@ -51,6 +52,8 @@ _COMMANDS: Final[dict[OperatorAct, type[Pause | Resume | Kill | Flatten]]] = {
     OperatorAct.KILL: Kill,
     OperatorAct.FLATTEN: Flatten,
 }
+#: Two reconciliations and the ways of what they bring.
+_SETTLING_STEPS: Final = 12
 #: A supervisor starts a process that ended by itself after so long, least and most, seconds.
 _AFTER_HALT_S: Final = (5, 15)
 
@@ -129,6 +132,7 @@ class Kernel:
                 self._step(step)
                 if self.monitors.violations:
                     break
+            self._settle()
             if not self.monitors.violations:
                 self._end()
         finally:
@@ -157,6 +161,17 @@ class Kernel:
         if life is not None and self._stopped_until_ts_ns is None:
             self._engine(lambda: life.engine.pass_time(life.clock(ts_ns)))
         self._look()
+
+    # The price stands still at the end, until what has executed is told everywhere.
+    def _settle(self) -> None:
+        for _ in range(_SETTLING_STEPS):
+            if self.monitors.violations:
+                return
+            self._pass_to(self._now + STEP_NS)
+            life = self._life
+            if life is not None:
+                self._engine(partial(life.engine.pass_time, life.clock(self._now)))
+            self._look()
 
     # Everything that happens before a moment, in its order.
     def _pass_to(self, ts_ns: int) -> None:

@@ -25,7 +25,7 @@ from engine.core.messages import (
 from engine.core.values import SECOND_NS, ClientOrderId, Side
 from engine.store.connection import open_reader
 from engine.testing.chaos.exposure import ExposureWatch
-from engine.testing.chaos.market import INSTRUMENT, STEP_NS
+from engine.testing.chaos.market import INSTRUMENT, STEP_NS, SYMBOL
 from engine.testing.chaos.plan import ScenarioPlan
 from engine.testing.chaos.subject import Rules
 from engine.testing.reference_venue import ReferenceVenue
@@ -158,15 +158,24 @@ class Monitors:
             self._look_at_intents()
         wrong = self.exposure.look(
             self.now_ts_ns,
-            held=max(Decimal(0), held),
+            held=max(Decimal(0), held - self._bought_by_others()),
             protected=venue.protected(_KEY),
             working=venue.working_exits(_KEY),
-            counts=counts_exposure,
+            # Short because the venue took an execution back: only a human can put that in order.
+            counts=counts_exposure and not venue.short_by_bust,
         )
-        if wrong and self._is_halted():
+        if self.exposure.is_long and self._is_halted():
             self.exposure.excuse()
         elif wrong:
             self.broken("I-13", wrong)
+
+    # What a human bought through the app is his to protect: the engine names it and halts.
+    def _bought_by_others(self) -> Decimal:
+        if not self._plan.temper.foreign:
+            return Decimal(0)
+        others = [each for each in self._venue.executions if each.client_order_id is None and each.symbol == SYMBOL]
+        net = sum((each.quantity if each.side is Side.BUY else -each.quantity for each in others), Decimal(0))
+        return max(Decimal(0), net)
 
     def _look_at_attempts(self) -> None:
         attempts = self._venue.oversell_attempts
@@ -175,7 +184,8 @@ class Monitors:
         # What executed while its report was on its way, the engine could not know: a stop may cross its own target.
         untold = any(each.execution_id not in self.told for each in self._venue.executions)
         for attempt in attempts[self._attempts_seen :]:
-            if not attempt.is_after_bust and not self._is_foreign and not untold:
+            could_know = not untold and not attempt.untold
+            if could_know and not attempt.is_after_bust and not self._is_foreign:
                 what = f"{attempt.command.quantity} of {attempt.position}, of which {attempt.held} are held back"
                 self.broken("I-12", f"a sell of {what} was sent")
         self._attempts_seen = len(attempts)
