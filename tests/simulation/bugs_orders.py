@@ -49,6 +49,7 @@ def _fresh(identity: ClientOrderId) -> ClientOrderId:
     "I-3",
     "I-18",
     scenarios=LOST_REQUESTS,
+    seeds=2,
 )
 def _fresh_id_on_retry(patch: pytest.MonkeyPatch) -> None:
     take = Pipeline._take_report
@@ -71,6 +72,7 @@ def _fresh_id_on_retry(patch: pytest.MonkeyPatch) -> None:
     "I-2",
     "I-18",
     scenarios=LOST_REQUESTS,
+    seeds=2,
 )
 def _fresh_id_on_resend(patch: pytest.MonkeyPatch) -> None:
     send_again = OrderRecovery.send_again
@@ -92,6 +94,7 @@ def _fresh_id_on_resend(patch: pytest.MonkeyPatch) -> None:
     "I-4",
     "I-12",
     scenarios=LOST_REQUESTS,
+    seeds=2,
 )
 def _retry_as_a_new_order(patch: pytest.MonkeyPatch) -> None:
     take = Pipeline._take_report
@@ -111,6 +114,7 @@ def _retry_as_a_new_order(patch: pytest.MonkeyPatch) -> None:
     "What is sent again is written anew, with the moment of the second send in it.",
     "I-2",
     scenarios=LOST_REQUESTS,
+    seeds=2,
 )
 def _payload_changes_on_resend(patch: pytest.MonkeyPatch) -> None:
     send_again = OrderRecovery.send_again
@@ -128,6 +132,7 @@ def _payload_changes_on_resend(patch: pytest.MonkeyPatch) -> None:
     "An entry that never reached the venue is sent again however old it is.",
     "I-5",
     scenarios=SLOW_ABSENCE,
+    seeds=4,
 )
 def _resend_without_age(patch: pytest.MonkeyPatch) -> None:
     def wanted(_: OrderRecovery, order: WorkingOrder, ts_ns: int) -> bool:
@@ -144,6 +149,7 @@ def _resend_without_age(patch: pytest.MonkeyPatch) -> None:
     "I-4",
     "I-12",
     scenarios=NO_DEDUPE,
+    seeds=2,
 )
 def _absence_believed_at_once(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(OrderRecovery, "_has_settled", lambda *_: True)
@@ -155,6 +161,7 @@ def _absence_believed_at_once(patch: pytest.MonkeyPatch) -> None:
     "I-4",
     "I-12",
     scenarios=LOST_REQUESTS,
+    seeds=2,
 )
 def _time_out_is_a_rejection(patch: pytest.MonkeyPatch) -> None:
     patch.setitem(order_module.REPORT_TRIGGERS, OutcomeUnknown, OrderTrigger.REJECTED)
@@ -166,6 +173,7 @@ def _time_out_is_a_rejection(patch: pytest.MonkeyPatch) -> None:
     "I-4",
     "I-12",
     scenarios=RACES,
+    seeds=2,
 )
 def _refused_cancel_is_an_end(patch: pytest.MonkeyPatch) -> None:
     patch.setitem(order_module.REPORT_TRIGGERS, CancelRejected, OrderTrigger.CANCELED)
@@ -177,6 +185,7 @@ def _refused_cancel_is_an_end(patch: pytest.MonkeyPatch) -> None:
     "I-7",
     "I-18",
     scenarios=PUSHES,
+    seeds=2,
 )
 def _no_dedupe(patch: pytest.MonkeyPatch) -> None:
     apply_fill = OrderRegister._apply_fill
@@ -194,6 +203,7 @@ def _no_dedupe(patch: pytest.MonkeyPatch) -> None:
     "I-7",
     "I-18",
     scenarios=RESTARTS,
+    seeds=2,
 )
 def _dedupe_lost_at_restart(patch: pytest.MonkeyPatch) -> None:
     restarted = OrderRecovery.restarted
@@ -213,6 +223,7 @@ def _dedupe_lost_at_restart(patch: pytest.MonkeyPatch) -> None:
     "The filled quantity that a cancel tells is taken for the fills themselves.",
     "I-8",
     scenarios=RACES,
+    seeds=2,
 )
 def _quantity_from_a_cancel(patch: pytest.MonkeyPatch) -> None:
     def believed(_: OrderRegister, report: OrderCanceled | OrderExpired, order: WorkingOrder, draft: Draft) -> bool:
@@ -230,6 +241,7 @@ def _quantity_from_a_cancel(patch: pytest.MonkeyPatch) -> None:
     "I-7",
     "I-8",
     scenarios=PUSHES,
+    seeds=2,
 )
 def _fills_from_a_status(patch: pytest.MonkeyPatch) -> None:
     news = Reconciler._news
@@ -259,13 +271,12 @@ def _fills_from_a_status(patch: pytest.MonkeyPatch) -> None:
     "Every listing adds what it lists as filled to what an open order has filled.",
     "I-8",
     scenarios=RACES,
+    seeds=3,
 )
 def _listing_adds_up(patch: pytest.MonkeyPatch) -> None:
     catch_up = Reconciler._catch_up
 
-    def adding(
-        self: Reconciler, order: WorkingOrder, each: ListedOrder, listed: AccountListed, draft: Draft
-    ) -> None:
+    def adding(self: Reconciler, order: WorkingOrder, each: ListedOrder, listed: AccountListed, draft: Draft) -> None:
         catch_up(self, order, each, listed, draft)
         if order.is_open and each.filled_quantity:
             order.filled += each.filled_quantity
@@ -280,6 +291,7 @@ def _listing_adds_up(patch: pytest.MonkeyPatch) -> None:
     "I-12",
     "I-14",
     scenarios=RACES,
+    seeds=6,
 )
 def _cancel_ends_before_its_fills(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(OrderRegister, "_misses_fills", lambda *_: False)
@@ -291,6 +303,7 @@ def _cancel_ends_before_its_fills(patch: pytest.MonkeyPatch) -> None:
     "I-7",
     "I-9",
     scenarios=RACES,
+    seeds=2,
 )
 def _late_fills_ignored(patch: pytest.MonkeyPatch) -> None:
     apply_fill = OrderRegister._apply_fill
@@ -309,6 +322,7 @@ def _late_fills_ignored(patch: pytest.MonkeyPatch) -> None:
     "I-9",
     "I-10",
     scenarios=OVERTAKING,
+    seeds=2,
 )
 def _early_fills_ignored(patch: pytest.MonkeyPatch) -> None:
     apply_fill = OrderRegister._apply_fill
@@ -329,6 +343,7 @@ def _early_fills_ignored(patch: pytest.MonkeyPatch) -> None:
     "I-7",
     "I-10",
     scenarios=BUSTS,
+    seeds=3,
 )
 def _busts_ignored(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(OrderRegister, "_apply_bust", lambda *_: None)

@@ -26,7 +26,6 @@ from engine.core.values import SECOND_NS, ZERO, Leg
 from tests.simulation.families import (
     APPROVALS,
     CALM,
-    FOREIGN_SALES,
     LINKED,
     LOST_REQUESTS,
     OUTAGES,
@@ -45,6 +44,7 @@ bug: Final = REGISTRY.bug
     "The stop is placed when the entry has filled in full, and not for each of its fills.",
     "I-13",
     scenarios=CALM,
+    seeds=2,
 )
 def _armed_after_the_full_fill(patch: pytest.MonkeyPatch) -> None:
     news = ExecutionStage._entry_news
@@ -69,12 +69,13 @@ def _armed_after_the_full_fill(patch: pytest.MonkeyPatch) -> None:
     "The stop is decided in the step after the one that books the fill.",
     "I-13",
     scenarios=CALM,
+    seeds=2,
 )
 def _armed_in_a_second_step(patch: pytest.MonkeyPatch) -> None:
     news, run_out, deadline = ExecutionStage._entry_news, ExecutionStage.run_out, ExecutionStage.next_deadline_ts_ns
     owed: WeakKeyDictionary[ExecutionStage, list[Wish]] = WeakKeyDictionary()
 
-    def later(self: ExecutionStage, *details: Any) -> list[Wish]:  # noqa: ANN401 - as the original
+    def later(self: ExecutionStage, *details: Any) -> list[Wish]:
         owed.setdefault(self, []).extend(news(self, *details))
         return []
 
@@ -91,6 +92,7 @@ def _armed_in_a_second_step(patch: pytest.MonkeyPatch) -> None:
     "Further fills of an entry get no stop of their own.",
     "I-13",
     scenarios=CALM,
+    seeds=2,
 )
 def _only_the_first_fill_is_armed(patch: pytest.MonkeyPatch) -> None:
     protect = PairKeeper.protect
@@ -107,6 +109,7 @@ def _only_the_first_fill_is_armed(patch: pytest.MonkeyPatch) -> None:
     "The deadline of a stop that does not work fires and does nothing.",
     "I-13",
     scenarios=APPROVALS,
+    seeds=5,
 )
 def _protection_never_times_out(patch: pytest.MonkeyPatch) -> None:
     run_out = PairKeeper.run_out
@@ -126,6 +129,7 @@ def _protection_never_times_out(patch: pytest.MonkeyPatch) -> None:
     "That the venue has ended a stop on its own changes nothing.",
     "I-13",
     scenarios=RACES,
+    seeds=5,
 )
 def _lost_stop_is_not_missed(patch: pytest.MonkeyPatch) -> None:
     news = PairKeeper._resting_news
@@ -145,6 +149,7 @@ def _lost_stop_is_not_missed(patch: pytest.MonkeyPatch) -> None:
     "I-12",
     "I-14",
     scenarios=REST_STOPS,
+    seeds=2,
 )
 def _swap_without_confirmation(patch: pytest.MonkeyPatch) -> None:
     def gone(self: Pair) -> list[WorkingOrder]:
@@ -159,6 +164,7 @@ def _swap_without_confirmation(patch: pytest.MonkeyPatch) -> None:
     "I-12",
     "I-14",
     scenarios=RACES,
+    seeds=2,
 )
 def _exit_without_confirmation(patch: pytest.MonkeyPatch) -> None:
     leave = Leaver.leave
@@ -177,6 +183,7 @@ def _exit_without_confirmation(patch: pytest.MonkeyPatch) -> None:
     "I-12",
     "I-14",
     scenarios=REST_STOPS,
+    seeds=3,
 )
 def _stop_moved_by_overlap(patch: pytest.MonkeyPatch) -> None:
     def overlapping(self: PairKeeper, bracket: Bracket, pair: Pair, price: Decimal, draft: Draft) -> list[Wish]:
@@ -197,6 +204,7 @@ def _stop_moved_by_overlap(patch: pytest.MonkeyPatch) -> None:
     "I-12",
     "I-16",
     scenarios=LOST_REQUESTS,
+    seeds=10,
 )
 def _unknown_exits_not_counted(patch: pytest.MonkeyPatch) -> None:
     def remaining(self: WorkingOrder) -> Decimal:
@@ -215,6 +223,7 @@ def _unknown_exits_not_counted(patch: pytest.MonkeyPatch) -> None:
     "A market exit sells all that the entry bought, whatever a stop has sold of it.",
     "I-12",
     scenarios=RACES,
+    seeds=2,
 )
 def _partial_stop_not_subtracted(patch: pytest.MonkeyPatch) -> None:
     market_exit = legs.market_exit
@@ -231,6 +240,7 @@ def _partial_stop_not_subtracted(patch: pytest.MonkeyPatch) -> None:
     "A leg's fill counts against its pair when the leg has filled in full, and not before.",
     "I-12",
     scenarios=RACES,
+    seeds=3,
 )
 def _pair_forgets_partial_fills(patch: pytest.MonkeyPatch) -> None:
     def left(self: Pair) -> Decimal:
@@ -246,6 +256,7 @@ def _pair_forgets_partial_fills(patch: pytest.MonkeyPatch) -> None:
     "I-12",
     "I-15",
     scenarios=LINKED,
+    seeds=16,
 )
 def _leftovers_stay(patch: pytest.MonkeyPatch) -> None:
     def nothing(_: Leaver, orders: Iterable[WorkingOrder], draft: Draft) -> None:
@@ -260,6 +271,7 @@ def _leftovers_stay(patch: pytest.MonkeyPatch) -> None:
     "I-15",
     "I-30",
     scenarios=SILENT_CANCELS,
+    seeds=2,
 )
 def _cancel_asked_once(patch: pytest.MonkeyPatch) -> None:
     overdue = OrderRegister._overdue
@@ -279,6 +291,7 @@ def _cancel_asked_once(patch: pytest.MonkeyPatch) -> None:
     "A silent venue is asked about an order in every step.",
     "I-25",
     scenarios=OUTAGES,
+    seeds=2,
 )
 def _questions_without_pause(patch: pytest.MonkeyPatch) -> None:
     ask = OrderRegister._ask
@@ -288,14 +301,3 @@ def _questions_without_pause(patch: pytest.MonkeyPatch) -> None:
         self.await_answer(order, draft.ts_ns + SECOND_NS)
 
     patch.setattr(OrderRegister, "_ask", pressing)
-
-
-@bug(
-    "exits_outlive_their_shares",
-    "Shares that are gone without an order of ours leave the books, and their exits go on working.",
-    "I-12",
-    "I-15",
-    scenarios=FOREIGN_SALES,
-)
-def _exits_outlive_their_shares(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(ExecutionStage, "correct", lambda *_: [])

@@ -48,6 +48,7 @@ def _pass_check(patch: pytest.MonkeyPatch, number: int) -> None:
     "I-16",
     "I-30",
     scenarios=RESTARTS,
+    seeds=2,
 )
 def _restart_ignored(patch: pytest.MonkeyPatch) -> None:
     def nothing(self: OrderRecovery, draft: Draft) -> None:
@@ -65,6 +66,7 @@ def _restart_ignored(patch: pytest.MonkeyPatch) -> None:
     "I-15",
     "I-30",
     scenarios=LOST_CANCELS,
+    seeds=4,
 )
 def _cancels_lost_at_restart(patch: pytest.MonkeyPatch) -> None:
     restarted = OrderRecovery.restarted
@@ -85,6 +87,7 @@ def _cancels_lost_at_restart(patch: pytest.MonkeyPatch) -> None:
     "The kill switch and every other halt end with the process.",
     "I-27",
     scenarios=KILLED,
+    seeds=2,
 )
 def _halts_lost_at_restart(patch: pytest.MonkeyPatch) -> None:
     start = Reconciler.start
@@ -98,7 +101,13 @@ def _halts_lost_at_restart(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Reconciler, "start", forgetful)
 
 
-@bug("entries_while_halted", "Entries pass while trading is halted.", "I-27", scenarios=KILLED)
+@bug(
+    "entries_while_halted",
+    "Entries pass while trading is halted.",
+    "I-27",
+    scenarios=KILLED,
+    seeds=2,
+)
 def _entries_while_halted(patch: pytest.MonkeyPatch) -> None:
     _pass_check(patch, 1)
 
@@ -108,6 +117,7 @@ def _entries_while_halted(patch: pytest.MonkeyPatch) -> None:
     "Entries do not wait until the venue's listings were compared, nor mind how old that is.",
     "I-16",
     scenarios=BLIND,
+    seeds=2,
 )
 def _entries_before_listings(patch: pytest.MonkeyPatch) -> None:
     _pass_check(patch, 22)
@@ -118,17 +128,24 @@ def _entries_before_listings(patch: pytest.MonkeyPatch) -> None:
     "Entries do not wait until the outcome of every order of the instrument is known.",
     "I-16",
     scenarios=LOST_REQUESTS,
+    seeds=10,
 )
 def _entries_beside_the_unknown(patch: pytest.MonkeyPatch) -> None:
     situation = Guard.situation
 
-    def blind(self: Guard, *details: Any) -> Situation:  # noqa: ANN401 - as the original
+    def blind(self: Guard, *details: Any) -> Situation:
         return replace(situation(self, *details), unknown_orders=0)
 
     patch.setattr(Guard, "situation", blind)
 
 
-@bug("stale_quotes_believed", "Entries are decided on a quote of any age.", "I-23", scenarios=MUTED)
+@bug(
+    "stale_quotes_believed",
+    "Entries are decided on a quote of any age.",
+    "I-23",
+    scenarios=MUTED,
+    seeds=2,
+)
 def _stale_quotes_believed(patch: pytest.MonkeyPatch) -> None:
     _pass_check(patch, 10)
 
@@ -139,6 +156,7 @@ def _stale_quotes_believed(patch: pytest.MonkeyPatch) -> None:
     "I-4",
     "I-10",
     scenarios=BAD_READS,
+    seeds=2,
 )
 def _part_of_a_listing_is_the_whole(patch: pytest.MonkeyPatch) -> None:
     take = Reconciler.take
@@ -154,6 +172,7 @@ def _part_of_a_listing_is_the_whole(patch: pytest.MonkeyPatch) -> None:
     "Orders of others in the account are not looked at.",
     "I-6",
     scenarios=FOREIGN,
+    seeds=2,
 )
 def _foreign_orders_ignored(patch: pytest.MonkeyPatch) -> None:
     def nothing(self: Reconciler, each: ListedOrder, asked_ts_ns: int, draft: Draft) -> set[int]:
@@ -170,6 +189,7 @@ def _foreign_orders_ignored(patch: pytest.MonkeyPatch) -> None:
     "I-10",
     "I-13",
     scenarios=FOREIGN,
+    seeds=2,
 )
 def _drift_ignored(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Reconciler, "_compare_positions", lambda *_: None)
@@ -182,6 +202,7 @@ def _drift_ignored(patch: pytest.MonkeyPatch) -> None:
     "I-7",
     "I-10",
     scenarios=BAD_READS,
+    seeds=2,
 )
 def _listed_executions_ignored(patch: pytest.MonkeyPatch) -> None:
     news = Reconciler._news
@@ -200,11 +221,12 @@ def _listed_executions_ignored(patch: pytest.MonkeyPatch) -> None:
     "I-18",
     "I-19",
     scenarios=RESTARTS,
+    seeds=2,
 )
 def _recovery_skips_reports(patch: pytest.MonkeyPatch) -> None:
     restore = Pipeline.restore
 
-    def skipping(self: Pipeline, event: Event, bars: Sequence[Bar], *rest: Any, **named: Any) -> Step:  # noqa: ANN401
+    def skipping(self: Pipeline, event: Event, bars: Sequence[Bar], *rest: Any, **named: Any) -> Step:
         if isinstance(event, OrderAcknowledged):
             return Step((), ())
         return restore(self, event, bars, *rest, **named)
@@ -218,6 +240,7 @@ def _recovery_skips_reports(patch: pytest.MonkeyPatch) -> None:
     "I-4",
     "I-12",
     scenarios=RESTARTS,
+    seeds=3,
 )
 def _restart_ends_the_unanswered(patch: pytest.MonkeyPatch) -> None:
     restarted = OrderRecovery.restarted

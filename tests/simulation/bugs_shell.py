@@ -22,7 +22,13 @@ REGISTRY: Final = Registry()
 bug: Final = REGISTRY.bug
 
 
-@bug("sent_before_the_commit", "Commands leave before the step that decided them is committed.", "I-1", scenarios=CALM)
+@bug(
+    "sent_before_the_commit",
+    "Commands leave before the step that decided them is committed.",
+    "I-1",
+    scenarios=CALM,
+    seeds=2,
+)
 def _sent_before_the_commit(patch: pytest.MonkeyPatch) -> None:
     def hasty(self: StepLoop, event: Event, result: Step, on_append: Callable[[], None] | None = None) -> None:
         del on_append
@@ -40,6 +46,7 @@ def _sent_before_the_commit(patch: pytest.MonkeyPatch) -> None:
     "I-1",
     "I-21",
     scenarios=DISK,
+    seeds=2,
 )
 def _commit_error_swallowed(patch: pytest.MonkeyPatch) -> None:
     commit = SqliteJournal.commit
@@ -61,6 +68,7 @@ def _commit_error_swallowed(patch: pytest.MonkeyPatch) -> None:
     "I-17",
     "I-18",
     scenarios=TWO_ENGINES,
+    seeds=2,
 )
 def _lease_not_looked_at(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(LeaseGuard, "verify", lambda _: None)
@@ -74,6 +82,7 @@ def _lease_not_looked_at(patch: pytest.MonkeyPatch) -> None:
     "I-10",
     "I-16",
     scenarios=BAD_READS,
+    seeds=2,
 )
 def _never_reconciled_again(patch: pytest.MonkeyPatch) -> None:
     def once(self: LiveEngine, now_ts_ns: int) -> None:
@@ -92,6 +101,7 @@ def _never_reconciled_again(patch: pytest.MonkeyPatch) -> None:
     "I-18",
     "I-19",
     scenarios=RESTARTS,
+    seeds=2,
 )
 def _reports_not_journaled(patch: pytest.MonkeyPatch) -> None:
     append = SqliteJournal.append
@@ -103,6 +113,12 @@ def _reports_not_journaled(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(SqliteJournal, "append", choosy)
 
 
-@bug("wrong_clock_accepted", "An engine starts whatever its clock says.", "I-24", scenarios=CLOCKS)
+@bug(
+    "wrong_clock_accepted",
+    "An engine starts whatever its clock says.",
+    "I-24",
+    scenarios=CLOCKS,
+    seeds=2,
+)
 def _wrong_clock_accepted(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(live, "_check_clock", lambda _: None)

@@ -127,15 +127,6 @@ def _with_foreign_order(seed: int) -> ScenarioPlan:
     return replace(plan, temper=replace(plan.temper, foreign=(bought,)))
 
 
-def _with_foreign_sales(seed: int) -> ScenarioPlan:
-    plan = _SALES.plan(seed)
-    sold = tuple(
-        ForeignOrder(ts_ns=_after(plan, seconds), symbol=SYMBOL, side=Side.SELL, quantity=Decimal(40))
-        for seconds in range(60, 1_080, 120)
-    )
-    return replace(plan, temper=replace(plan.temper, foreign=sold, refuses_oversell=False))
-
-
 def _with_outages(seed: int) -> ScenarioPlan:
     plan = CALM.plan(seed)
     outages = tuple(
@@ -145,14 +136,8 @@ def _with_outages(seed: int) -> ScenarioPlan:
     return replace(plan, temper=replace(plan.temper, outages=outages))
 
 
-_SALES: Final = family("calm", "", acts=_RESUMED)
 FOREIGN: Final = Family(
     name="foreign", words="a human buys 7 shares through the app after four minutes", plan=_with_foreign_order
-)
-FOREIGN_SALES: Final = Family(
-    name="foreign sales",
-    words="a human sells 40 shares through the app every two minutes, and resumes after halts; the venue lets sells go short",
-    plan=_with_foreign_sales,
 )
 OUTAGES: Final = Family(
     name="outages", words="the venue answers by status 500 three times for 150 seconds", plan=_with_outages

@@ -57,7 +57,6 @@ def after_life(
         yield from _cancels_resolved(reader)
         yield from _unanswered_at_start(reader)
         yield from _questions(reader)
-        yield from _given_up_with_exits(reader)
         if _lives_through(plan):
             yield from _deadlines_kept(reader)
         yield from _told_times(reader, now_ts_ns)
@@ -128,7 +127,8 @@ def _cumulative(reader: sqlite.Connection) -> Iterator[Finding]:
         "WHERE orders.filled_quantity_e8 <> executed"
     )
     for order, filled, executed in rows:
-        yield "I-8", f"order {order} says that {Decimal(filled) / _UNIT} filled and its executions are {Decimal(executed) / _UNIT}"
+        said, summed = Decimal(filled) / _UNIT, Decimal(executed) / _UNIT
+        yield "I-8", f"order {order} says that {said} filled and its executions are {summed}"
 
 
 # I-6: what others do in the account is written down.
@@ -146,7 +146,7 @@ def _cancels_resolved(reader: sqlite.Connection) -> Iterator[Finding]:
     rows = reader.execute(
         "SELECT orders.id, orders.leg, orders.status, (SELECT max(received_ts_ns) FROM inputs) - event.ts_ns AS since "
         "FROM orders JOIN order_events AS event ON event.order_id = orders.id AND event.trigger = 'cancel_requested' "
-        f"WHERE orders.status IN ('NEW', 'UNKNOWN', 'ACK', 'PARTIAL') AND since > {_UNRESOLVED_NS}"  # noqa: S608
+        f"WHERE orders.status IN ('NEW', 'UNKNOWN', 'ACK', 'PARTIAL') AND since > {_UNRESOLVED_NS}"
     )
     for order, leg, status, since in rows:
         yield "I-30", f"the cancel of {leg} {order}, which is {status}, is unresolved for {since // SECOND_NS} s"
@@ -167,7 +167,7 @@ def _unanswered_at_start(reader: sqlite.Connection) -> Iterator[Finding]:
 def _questions(reader: sqlite.Connection) -> Iterator[Finding]:
     rows = reader.execute(
         "SELECT client_order_id, count(*) AS asked FROM commands WHERE kind = 'QueryOrder' "
-        f"GROUP BY client_order_id, decided_ts_ns / {MINUTE_NS} HAVING asked > {_QUESTIONS_MAX}"  # noqa: S608
+        f"GROUP BY client_order_id, decided_ts_ns / {MINUTE_NS} HAVING asked > {_QUESTIONS_MAX}"
     )
     for identity, asked in rows:
         yield "I-25", f"order {identity} is asked about {asked} times in a minute"
@@ -178,20 +178,6 @@ def _told_times(reader: sqlite.Connection, now_ts_ns: int) -> Iterator[Finding]:
     (last_ts_ns,) = reader.execute("SELECT max(received_ts_ns) FROM inputs").fetchone()
     if last_ts_ns > now_ts_ns + _CLOCK_ERROR_NS:
         yield "I-24", f"an input is dated {(last_ts_ns - now_ts_ns) // SECOND_NS} s after the end"
-
-
-# I-12: the step that takes shares out of the books cancels the exits that were to sell them.
-def _given_up_with_exits(reader: sqlite.Connection) -> Iterator[Finding]:
-    rows = reader.execute(
-        "SELECT gone.step_id, gone.quantity FROM position_adjustments AS gone WHERE gone.quantity_e8 < 0 "
-        "AND EXISTS (SELECT 1 FROM brackets WHERE brackets.strategy_id = gone.strategy_id) "
-        "AND NOT EXISTS (SELECT 1 FROM commands WHERE commands.step_id = gone.step_id AND kind = 'CancelOrder') "
-        "AND EXISTS (SELECT 1 FROM orders WHERE orders.leg <> 'entry' AND orders.step_id < gone.step_id "
-        "AND (SELECT event.to_state IN ('ACK', 'PARTIAL') AND NOT event.cancel_requested FROM order_events AS event "
-        "WHERE event.order_id = orders.id AND event.step_id <= gone.step_id ORDER BY event.id DESC LIMIT 1))"
-    )
-    for step, quantity in rows:
-        yield "I-12", f"step {step} takes {quantity} out of the books and leaves every exit as it is"
 
 
 def _lives_through(plan: ScenarioPlan) -> bool:
@@ -205,7 +191,7 @@ def _deadlines_kept(reader: sqlite.Connection) -> Iterator[Finding]:
         "SELECT event.bracket_id, coalesce((SELECT min(later.ts_ns) FROM bracket_events AS later "
         "WHERE later.bracket_id = event.bracket_id AND later.version > event.version), "
         "(SELECT max(received_ts_ns) FROM inputs)) - event.deadline_ts_ns AS late_ns FROM bracket_events AS event "
-        f"WHERE event.to_state IN ('UNPROTECTED', 'PROTECTING') AND late_ns > {_LATE_NS} "  # noqa: S608
+        f"WHERE event.to_state IN ('UNPROTECTED', 'PROTECTING') AND late_ns > {_LATE_NS} "
         "AND (SELECT count(*) FROM orders WHERE orders.bracket_id = event.bracket_id AND orders.leg = 'stop') < 2"
     )
     for bracket, late_ns in rows:

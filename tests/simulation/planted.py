@@ -1,7 +1,7 @@
 """The planted bugs: every defect that the simulation has to notice, and a table of them for docs.
 
-    python tests/simulation/planted.py           # which seed kills each bug; names may follow
-    python tests/simulation/planted.py --table   # the same, and writes docs/planted-bugs.md
+python tests/simulation/planted.py           # which seed kills each bug; names may follow
+python tests/simulation/planted.py --table   # the same, and writes docs/planted-bugs.md
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ that guard, or not at all.
 
 - A fill after the end of its order that is dropped: a confirmed cancel waits for the fills that it tells of, so that
   none comes later. `late_fills_ignored` takes both away.
-- An end without handling of a restart: deadlines are replayed and listings come, so that an order is asked about all the
-  same. `restart_ignored` takes the deadlines away; what it breaks at once is that the order is not UNKNOWN.
-- Leftover exits that are not canceled: venues that link cancel them within the fill, and elsewhere no two exits of one
-  pair work at a time.
+- A restart that is not handled: deadlines are replayed and listings come, so that an order is asked about all the same.
+  `restart_ignored` takes the deadlines away; what it breaks at once is that the order is not UNKNOWN.
+- An order id that was never decided, an execution that is booked twice, a process that writes without the lease: the
+  rules of the database stop them first, so that what is seen is the end of the engine (I-18).
 """
 
 

@@ -49,7 +49,7 @@ def family(
     style: ExitStyle | None = None,
     temper: dict[str, Any] | None = None,
     acts: tuple[tuple[int, OperatorAct], ...] = (),
-    **changes: Any,  # noqa: ANN401 - fields of a plan
+    **changes: Any,
 ) -> Family:
     """Return a family of short scenarios with these faults and these habits of the venue only.
 

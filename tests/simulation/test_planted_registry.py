@@ -26,7 +26,9 @@ def garden(tmp_path_factory: pytest.TempPathFactory) -> Garden:
     return Garden(tmp_path_factory.mktemp("garden"))
 
 
-@pytest.mark.parametrize(("bug", "seed"), [pytest.param(bug, seed, id=f"{bug.family.name}-{seed}") for bug, seed in _tried()])
+@pytest.mark.parametrize(
+    ("bug", "seed"), [pytest.param(bug, seed, id=f"{bug.family.name}-{seed}") for bug, seed in _tried()]
+)
 def test_the_engine_without_a_bug_survives(bug: PlantedBug, seed: int, garden: Garden) -> None:
     assert garden.violation(bug.family.plan(seed)) == ""
 
