@@ -61,6 +61,18 @@ class Leaver:
         reason = f"{len(failed)} market exits ended unfilled ({failed[-1]}): close the position by hand"
         return [HaltWanted(instrument_id=bracket.instrument_id, reason=reason)]
 
+    def leave_again(self, bracket: Bracket, draft: Draft) -> list[Wish]:
+        """Try anew to leave a bracket whose exits had failed too often, where there are any."""
+        if not bracket.failed_exits or bracket.held <= 0:
+            return []
+        bracket.failed_exits.clear()
+        return self.leave(bracket, draft)
+
+    def failed(self, bracket: Bracket, order: WorkingOrder) -> None:
+        """Count an exit that has ended unfilled; one that has sold a part was worth its while."""
+        if not order.filled:
+            bracket.failed_exits.append(order.state)
+
     def cancel_entry(self, bracket: Bracket, draft: Draft) -> None:
         """Ask for the cancel of a working entry; what it has filled stays."""
         if bracket.entry is not None:

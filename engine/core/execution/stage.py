@@ -297,7 +297,7 @@ class ExecutionStage:
 
     def _exit_ended(self, bracket: Bracket, order: WorkingOrder, draft: Draft) -> list[Wish]:
         if order.leg is Leg.EXIT:
-            bracket.failed_exits.append(order.state)
+            self._leaver.failed(bracket, order)
             self._mover.move(bracket, BracketTrigger.EXIT_ENDED, draft)
         return self._leaver.leave(bracket, draft)
 
@@ -361,6 +361,10 @@ class ExecutionStage:
         wishes = self._leaver.want_exit(bracket, reason, draft)
         self._refresh_watch(bracket)
         return wishes
+
+    def leave_again(self, bracket: Bracket, draft: Draft) -> list[Wish]:
+        """Try anew to leave a bracket whose exits had failed too often: a human has looked and goes on."""
+        return self._leaver.leave_again(bracket, draft)
 
     def scale_out(self, brackets: Sequence[Bracket], fraction: Decimal | None, draft: Draft) -> list[Wish] | Refused:
         """Begin to sell a part of what brackets of one strategy and instrument hold, or say why not."""

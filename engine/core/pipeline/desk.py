@@ -268,6 +268,8 @@ class Desk:
             self.change_state(scope, trigger, reason=event.reason, source=source, draft=draft)
         if isinstance(event, Resume):
             self.guard.reset(scope, reason=event.reason, source=source, draft=draft)
+            for bracket in self._execution.open_brackets(*scope):
+                self.fulfil(self._execution.leave_again(bracket, draft), draft)
         if isinstance(event, Kill):
             self.cancel_entries(scope, draft)
         if isinstance(event, Flatten):
