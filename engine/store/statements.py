@@ -201,12 +201,6 @@ def _parameter(table: Table, name: str) -> BindParameter[Any]:
     return bindparam(f"p_{name}", type_=table.c[name].type)
 
 
-@lru_cache(maxsize=8)
-def statements_of(account_id: int, id_offset: int) -> Statements:
-    """Return the writing statements of an account, compiled once in a process: compiling takes some 10 ms."""
-    return Statements(account_id=account_id, id_offset=id_offset)
-
-
 def _repeated(statement: str, *, width: int) -> str:
     # One step of the library for many rows: starting and ending a statement costs as much as a short row does.
     head, _, values = statement.rpartition(" VALUES ")

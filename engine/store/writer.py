@@ -88,11 +88,7 @@ class SqliteJournal:
         self._connection = connection
         self._cursor = connection.cursor()
         self._path = path_of(connection)
-<<<<<<< HEAD
         self._statements = statements_of(account_id=account.account_id, id_offset=account.id_offset)
-=======
-        self._statements = statements_of(account.account_id, account.id_offset)
->>>>>>> chaoscli
         self._step, self._digest = _last_step(connection, account)
         self._pending: list[tuple[Event, Step]] = []
         # The library binds exact int, float, str and bytearray at once, and asks its adapters about None and bytes,
