@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from engine.core.errors import Retry
-from engine.testing.chaos.kernel import Outcome
+from engine.testing.chaos.outcome import Outcome
 from engine.testing.chaos.shrink import Shrunk
 from engine.testing.chaos.trial import Trial
 from engine.testing.chaos.worker import Worker, memory_folder

@@ -28,8 +28,8 @@ from typing import Final
 from engine.core.execution.bracket_table import ExitStyle
 from engine.store.connection import open_reader
 from engine.testing.chaos.faults import POINTS, Fault, FaultKind, RecordedChooser
-from engine.testing.chaos.kernel import Outcome
 from engine.testing.chaos.lives import LIVES, ScriptedKernel, ScriptedLife, life_of
+from engine.testing.chaos.outcome import Outcome
 from engine.testing.chaos.templates import Templates
 
 K = FaultKind

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -26,9 +26,7 @@ from engine.core.messages import (
     InstrumentStatus,
     Kill,
     Pause,
-    Quote,
     Resume,
-    Tick,
 )
 from engine.core.values import SECOND_NS, Side
 from engine.store.accounts import list_accounts
@@ -37,10 +35,12 @@ from engine.testing.chaos.endings import endings, halt_reason
 from engine.testing.chaos.faults import CLOCK_JUMPS_S, Chooser, Fault, FaultKind
 from engine.testing.chaos.life import Life, VenuePort
 from engine.testing.chaos.market import INSTRUMENT, SESSIONS, STEP_NS, step_ts_ns
-from engine.testing.chaos.monitors import Monitors, Violation
+from engine.testing.chaos.monitors import Monitors
+from engine.testing.chaos.outcome import Outcome
 from engine.testing.chaos.plan import OperatorAct, ScenarioPlan
 from engine.testing.chaos.store import Crash
 from engine.testing.chaos.subject import CASH, Subject, market_of
+from engine.testing.chaos.wires import NotedChooser, WatchedWire, kill, quote, tick
 from engine.testing.chaos.words import shown
 from engine.testing.reference_venue import Delivery, ReferenceVenue
 
@@ -58,29 +58,6 @@ _SETTLING_STEPS: Final = 12
 _AFTER_HALT_S: Final = (5, 15)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """Hold what came of a scenario."""
-
-    plan: ScenarioPlan
-    faults: tuple[Fault, ...]
-    violations: tuple[Violation, ...]
-    #: Entries that filled, at least in part: as many brackets were lived.
-    brackets: int
-    orders: int
-    executions: int
-    lives: int
-    #: How often each point was passed.
-    passages: dict[str, int]
-    #: Why the engine was halted in the end; nothing where it was ready.
-    halted: str
-    #: SHA-256 over everything that happened, hexadecimal.
-    event_log_hash: str
-    #: Longest time without any exit, seconds.
-    exposed_s: float
-    story: tuple[str, ...] = ()
-
-
 class Kernel:
     """Live one scenario."""
 
@@ -90,7 +67,7 @@ class Kernel:
         """Put the parts together; with `tells` the story is kept as lines of text."""
         self._subject = subject
         self._plan = plan
-        self._chooser = _Noted(chooser, self._note_fault)
+        self._chooser = NotedChooser(chooser, self._note_fault)
         self._database = database
         self._random = Random(f"kernel:{plan.seed}")
         self._market = market_of(plan.market_seed)
@@ -219,7 +196,7 @@ class Kernel:
         self._start_at_ts_ns = None
         fault = None if self._is_healed else self._chooser.at("start")
         jump_ns = 0 if fault is None else CLOCK_JUMPS_S[fault.amount] * SECOND_NS
-        port = VenuePort(self.venue, self._chooser, _Watched(self, self._lives + 1))
+        port = VenuePort(self.venue, self._chooser, WatchedWire(self.left, self._lives + 1))
         port.now_ts_ns = self._now
         self._lives += 1
         self.monitors.epoch = self._lives
@@ -287,8 +264,8 @@ class Kernel:
         try:
             for _ in range(3):
                 zombie.engine.pass_time(zombie.clock(self._now))
-                zombie.engine.take(_kill(zombie.clock(self._now)))
-                zombie.engine.take(_tick(price, zombie.clock(self._now)))
+                zombie.engine.take(kill(zombie.clock(self._now)))
+                zombie.engine.take(tick(price, zombie.clock(self._now)))
             self.monitors.broken("I-17", "a process that was replaced could still write")
         except (Halt, Crash):
             pass
@@ -307,10 +284,10 @@ class Kernel:
         if fault.kind is FaultKind.FEED_MUTE:
             self._muted_until_ts_ns = max(self._muted_until_ts_ns, until)
         elif fault.kind is FaultKind.LATE_TICK:
-            self._give(_tick(float(self._market.prices[0]), self._now - fault.amount * SECOND_NS))
+            self._give(tick(float(self._market.prices[0]), self._now - fault.amount * SECOND_NS))
         elif fault.kind is FaultKind.BAD_QUOTE:
             bad = float("nan") if fault.passage % 2 else 0.0
-            self._give(_quote(bad, bad, self._now))
+            self._give(quote(bad, bad, self._now))
         elif self._life is not None and self._stopped_until_ts_ns is None and self._life.engine.is_started:
             self._stop_process(fault, until)
 
@@ -393,9 +370,9 @@ class Kernel:
         if self._now - self._fed_ts_ns > 2 * STEP_NS:
             self._tell_gap()
         price, clock = self._market.prices[step], life.clock(self._now)
-        self._engine(partial(life.engine.take, _quote(price - _HALF_SPREAD, price + _HALF_SPREAD, clock)))
+        self._engine(partial(life.engine.take, quote(price - _HALF_SPREAD, price + _HALF_SPREAD, clock)))
         if self._life is life:
-            self._engine(partial(life.engine.take, _tick(price, clock)))
+            self._engine(partial(life.engine.take, tick(price, clock)))
         self._fed_ts_ns = self.monitors.quote_ts_ns = self._now
 
     def _tell_gap(self) -> None:
@@ -509,43 +486,3 @@ class Kernel:
         if self._story is not None:
             seconds = (self._now - step_ts_ns(self._plan.first_step)) / SECOND_NS
             self._story.append(f"{seconds:+10.3f} s  {' '.join(map(shown, parts))}")
-
-
-class _Noted:
-    # Passes a chooser on, and tells of every fault as it happens.
-    def __init__(self, chooser: Chooser, note: Callable[[Fault], None]) -> None:
-        self._chooser = chooser
-        self._note = note
-        self.faults = chooser.faults
-        self.passages = chooser.passages
-        self.heal = chooser.heal
-
-    def at(self, point: str) -> Fault | None:
-        fault = self._chooser.at(point)
-        if fault is not None:
-            self._note(fault)
-        return fault
-
-
-class _Watched:
-    def __init__(self, kernel: Kernel, epoch: int) -> None:
-        self._kernel = kernel
-        self._epoch = epoch
-
-    def leaving(self, command: Command) -> None:
-        """Let the monitors see a command before it leaves."""
-        self._kernel.left(command, self._epoch)
-
-
-def _tick(price: float, ts_ns: int) -> Tick:
-    return Tick(venue_ts_ns=ts_ns, received_ts_ns=ts_ns, instrument_id=_KEY, price=price, size=100.0)
-
-
-def _quote(bid: float, ask: float, ts_ns: int) -> Quote:
-    return Quote(
-        venue_ts_ns=ts_ns, received_ts_ns=ts_ns, instrument_id=_KEY, bid=bid, ask=ask, bid_size=500.0, ask_size=500.0
-    )
-
-
-def _kill(ts_ns: int) -> Kill:
-    return Kill(venue_ts_ns=ts_ns, received_ts_ns=ts_ns, reason="chaos", requested_by="zombie")

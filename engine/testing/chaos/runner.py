@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from engine.testing.chaos.crew import Crew, crew
-from engine.testing.chaos.kernel import Outcome
+from engine.testing.chaos.outcome import Outcome
 from engine.testing.chaos.plan import SHORT_MINUTES
 from engine.testing.chaos.regressions import Schedule, save_schedule
 from engine.testing.chaos.shrink import Shrunk

@@ -13,8 +13,8 @@ from dataclasses import dataclass, fields, replace
 from typing import Final, Protocol
 
 from engine.testing.chaos.faults import Fault
-from engine.testing.chaos.kernel import Outcome
 from engine.testing.chaos.monitors import Violation
+from engine.testing.chaos.outcome import Outcome
 from engine.testing.chaos.plan import ScenarioPlan
 from engine.testing.reference_temper import VenueTemper
 

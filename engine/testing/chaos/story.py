@@ -9,9 +9,9 @@ from typing import Final
 
 from engine.core.values import SECOND_NS
 from engine.store.connection import open_reader
-from engine.testing.chaos.kernel import Outcome
 from engine.testing.chaos.market import step_ts_ns
 from engine.testing.chaos.monitors import Violation
+from engine.testing.chaos.outcome import Outcome
 from engine.testing.chaos.plan import ScenarioPlan
 from engine.testing.chaos.words import number, short, tempers
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from engine.core.errors import BadInput
 from engine.testing.chaos.faults import Chooser, Fault, RecordedChooser, SeededChooser
-from engine.testing.chaos.kernel import Kernel, Outcome
+from engine.testing.chaos.kernel import Kernel
+from engine.testing.chaos.outcome import Outcome
 from engine.testing.chaos.plan import ScenarioPlan
 from engine.testing.chaos.shrink import Shrunk, shrink
 from engine.testing.chaos.templates import Templates

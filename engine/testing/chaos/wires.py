@@ -1,0 +1,59 @@
+"""Small parts between the kernel and what it drives: a chooser that is heard, a wire that is watched, and events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from engine.core.messages import Command, Kill, Quote, Tick
+from engine.testing.chaos.faults import Chooser, Fault
+from engine.testing.chaos.market import INSTRUMENT
+
+_KEY: Final = INSTRUMENT.instrument_id
+
+
+class NotedChooser:
+    """Pass a chooser on, and tell of every fault as it happens."""
+
+    def __init__(self, chooser: Chooser, note: Callable[[Fault], None]) -> None:
+        self._chooser = chooser
+        self._note = note
+        self.faults = chooser.faults
+        self.passages = chooser.passages
+        self.heal = chooser.heal
+
+    def at(self, point: str) -> Fault | None:
+        """Return what goes wrong at this passage of a point; usually nothing."""
+        fault = self._chooser.at(point)
+        if fault is not None:
+            self._note(fault)
+        return fault
+
+
+class WatchedWire:
+    """Tell of every command before it leaves, and which process sends it."""
+
+    def __init__(self, left: Callable[[Command, int], None], epoch: int) -> None:
+        self._left = left
+        self._epoch = epoch
+
+    def leaving(self, command: Command) -> None:
+        """Let the kernel see a command before it leaves."""
+        self._left(command, self._epoch)
+
+
+def tick(price: float, ts_ns: int) -> Tick:
+    """Return a print at a price."""
+    return Tick(venue_ts_ns=ts_ns, received_ts_ns=ts_ns, instrument_id=_KEY, price=price, size=100.0)
+
+
+def quote(bid: float, ask: float, ts_ns: int) -> Quote:
+    """Return a quote."""
+    return Quote(
+        venue_ts_ns=ts_ns, received_ts_ns=ts_ns, instrument_id=_KEY, bid=bid, ask=ask, bid_size=500.0, ask_size=500.0
+    )
+
+
+def kill(ts_ns: int) -> Kill:
+    """Return the kill switch, pressed in a process that was replaced."""
+    return Kill(venue_ts_ns=ts_ns, received_ts_ns=ts_ns, reason="chaos", requested_by="zombie")
