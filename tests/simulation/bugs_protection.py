@@ -291,7 +291,7 @@ def _cancel_asked_once(patch: pytest.MonkeyPatch) -> None:
     "A silent venue is asked about an order in every step.",
     "I-25",
     scenarios=OUTAGES,
-    seeds=2,
+    seeds=1,
 )
 def _questions_without_pause(patch: pytest.MonkeyPatch) -> None:
     ask = OrderRegister._ask
