@@ -9,6 +9,8 @@ from typing import Any, Final
 from uuid import UUID, uuid5
 
 import pytest
+from families import BUSTS, LOST_REQUESTS, NO_DEDUPE, OVERTAKING, PUSHES, RACES, RESTARTS, SLOW_ABSENCE
+from planting import Registry
 
 from engine.core.execution import orders as order_module
 from engine.core.execution.order_table import TERMINAL_STATES, OrderState, OrderTrigger
@@ -30,8 +32,6 @@ from engine.core.messages import (
 from engine.core.pipeline.pipeline import Pipeline
 from engine.core.pipeline.reconciling import Reconciler
 from engine.core.values import ClientOrderId, ExecutionId
-from tests.simulation.families import BUSTS, LOST_REQUESTS, NO_DEDUPE, OVERTAKING, PUSHES, RACES, RESTARTS, SLOW_ABSENCE
-from tests.simulation.planting import Registry
 
 REGISTRY: Final = Registry()
 bug: Final = REGISTRY.bug

@@ -9,6 +9,17 @@ from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 import pytest
+from families import (
+    APPROVALS,
+    CALM,
+    LINKED,
+    LOST_REQUESTS,
+    OUTAGES,
+    RACES,
+    REST_STOPS,
+    SILENT_CANCELS,
+)
+from planting import Registry
 
 from engine.core.execution import legs
 from engine.core.execution.bracket_table import BracketTrigger
@@ -23,17 +34,6 @@ from engine.core.execution.stage import ExecutionStage
 from engine.core.execution.wishes import Wish
 from engine.core.messages import Draft, OrderRequest
 from engine.core.values import SECOND_NS, ZERO, Leg
-from tests.simulation.families import (
-    APPROVALS,
-    CALM,
-    LINKED,
-    LOST_REQUESTS,
-    OUTAGES,
-    RACES,
-    REST_STOPS,
-    SILENT_CANCELS,
-)
-from tests.simulation.planting import Registry
 
 REGISTRY: Final = Registry()
 bug: Final = REGISTRY.bug

@@ -7,6 +7,8 @@ from dataclasses import replace
 from typing import Any, Final
 
 import pytest
+from families import BAD_READS, BLIND, FOREIGN, KILLED, LOST_CANCELS, LOST_REQUESTS, MUTED, RESTARTS
+from planting import Registry
 
 from engine.core.execution.order_table import OrderState
 from engine.core.execution.orders import WorkingOrder
@@ -28,8 +30,6 @@ from engine.core.pipeline.reconciling import Reconciler
 from engine.core.risk import checks
 from engine.core.risk.checks.results import passed
 from engine.core.risk.situation import Situation
-from tests.simulation.families import BAD_READS, BLIND, FOREIGN, KILLED, LOST_CANCELS, LOST_REQUESTS, MUTED, RESTARTS
-from tests.simulation.planting import Registry
 
 REGISTRY: Final = Registry()
 bug: Final = REGISTRY.bug

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Final
 
 import pytest
+from families import BAD_READS, CALM, CLOCKS, DISK, RESTARTS, TWO_ENGINES
+from planting import Registry
 
 from engine.app import live
 from engine.app.live import LiveEngine
@@ -15,8 +17,6 @@ from engine.core.messages import Event, Step, TimeAdvanced
 from engine.store.lease import LeaseGuard
 from engine.store.writer import SqliteJournal
 from engine.testing.chaos.store import Crash
-from tests.simulation.families import BAD_READS, CALM, CLOCKS, DISK, RESTARTS, TWO_ENGINES
-from tests.simulation.planting import Registry
 
 REGISTRY: Final = Registry()
 bug: Final = REGISTRY.bug

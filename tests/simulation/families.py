@@ -6,13 +6,14 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Final
 
+from planting import Family, family
+
 from engine.core.execution.bracket_table import ExitStyle
 from engine.core.values import SECOND_NS, Side
 from engine.testing.chaos.faults import FaultKind
 from engine.testing.chaos.market import SYMBOL, step_ts_ns
 from engine.testing.chaos.plan import OperatorAct, ScenarioPlan
 from engine.testing.reference_temper import Dedupe, ForeignOrder, Outage
-from tests.simulation.planting import Family, family
 
 K = FaultKind
 _PARTS: Final = {"partial_fills": 0.7, "latency_ms": (100, 900), "push_latency_ms": (100, 3_000)}

@@ -12,8 +12,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from tests.simulation import bugs_orders, bugs_protection, bugs_recovery, bugs_shell
-from tests.simulation.planting import Garden, PlantedBug
+import bugs_orders
+import bugs_protection
+import bugs_recovery
+import bugs_shell
+from planting import Garden, PlantedBug
 
 PAGE: Final = Path(__file__).resolve().parents[2] / "docs/planted-bugs.md"
 

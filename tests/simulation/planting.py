@@ -14,7 +14,6 @@ from typing import Any, Final
 
 import pytest
 
-from engine.core.errors import EngineError
 from engine.core.execution.bracket_table import ExitStyle
 from engine.testing.chaos.faults import FaultKind, SeededChooser
 from engine.testing.chaos.kernel import Kernel
@@ -22,7 +21,6 @@ from engine.testing.chaos.plan import Act, OperatorAct, ScenarioPlan, draw_plan
 from engine.testing.chaos.subject import Subject, chaos_trader
 from engine.testing.chaos.templates import Templates
 from engine.testing.reference_temper import VenueTemper
-from tests.simulation.oracles import after_life
 
 K = FaultKind
 
@@ -133,19 +131,8 @@ class Garden:
         # What the kit's own trader starts from depends on nothing that a plan says: one template serves all.
         same = replace(plan, market_seed=0, exit_style=ExitStyle.REST_STOP, breakers_off=True)
         database = self._templates.database(same)
-        kernel = Kernel(self._subject, plan, SeededChooser(plan.seed, plan.rates), database)
-        try:
-            violations = kernel.run().violations
-        except EngineError as error:
-            # A replaced process that fails in another way than by its lease ends the kernel, too.
-            return f"I-18: the engine failed with {type(error).__name__}: {error}"
-        if violations:
-            return f"{violations[0].invariant}: {violations[0].message}"
-        monitors = kernel.monitors
-        found = after_life(
-            database, kernel.venue, plan, now_ts_ns=monitors.now_ts_ns, listed_ts_ns=monitors.listed_ts_ns
-        )
-        return next((f"{invariant}: {message}" for invariant, message in found), "")
+        violations = Kernel(self._subject, plan, SeededChooser(plan.seed, plan.rates), database).run().violations
+        return f"{violations[0].invariant}: {violations[0].message}" if violations else ""
 
     def kill(self, bug: PlantedBug, seed: int) -> str:
         """Return which invariant a seed breaks with the bug; nothing where it is none of the bug's own.

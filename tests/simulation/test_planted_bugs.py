@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import bugs_orders
+import bugs_protection
 import pytest
-
-from tests.simulation import bugs_orders, bugs_protection
-from tests.simulation.planted import measure
-from tests.simulation.planting import Garden, PlantedBug
+from planted import measure
+from planting import Garden, PlantedBug
 
 
 @pytest.fixture(scope="module")

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-
-from tests.simulation.planted import BUGS, PAGE
-from tests.simulation.planting import Garden, PlantedBug
+from planted import BUGS, PAGE
+from planting import Garden, PlantedBug
 
 
 def _tried() -> Iterator[tuple[PlantedBug, int]]:

@@ -40,7 +40,7 @@ def halt_reason(connection: sqlite.Connection) -> str:
 
 
 def _unresolved(connection: sqlite.Connection, reason: str) -> Iterator[Finding]:
-    rows = connection.execute(f"SELECT id, leg, status FROM orders WHERE status IN {_UNANSWERED}").fetchall()  # noqa: S608
+    rows = connection.execute(f"SELECT id, leg, status FROM orders WHERE status IN {_UNANSWERED}").fetchall()
     if rows and not reason:
         number, leg, status = rows[0]
         yield "I-30", f"{len(rows)} orders are without an outcome, such as {leg} {number}, which is {status}"
@@ -51,7 +51,7 @@ def _unresolved(connection: sqlite.Connection, reason: str) -> Iterator[Finding]
 def _executions(connection: sqlite.Connection, venue: ReferenceVenue, *, is_halted: bool) -> Iterator[Finding]:
     # An order whose outcome nobody can find out (a venue that echoes no ids) halts; what it executed is not ours yet.
     named = " WHERE status <> 'UNKNOWN'" if is_halted else ""
-    ours = {row[0] for row in connection.execute(f"SELECT client_order_id FROM orders{named}")}  # noqa: S608
+    ours = {row[0] for row in connection.execute(f"SELECT client_order_id FROM orders{named}")}
     booked: dict[str, int] = {}
     for execution_id, is_bust in connection.execute("SELECT execution_id, is_bust FROM trades"):
         booked[execution_id] = booked.get(execution_id, 0) + (-1 if is_bust else 1)

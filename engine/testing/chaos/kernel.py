@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from hashlib import sha256
+from itertools import chain
 from pathlib import Path
 from random import Random
 from typing import Any, Final
@@ -38,6 +39,7 @@ from engine.testing.chaos.market import INSTRUMENT, SESSIONS, STEP_NS, step_ts_n
 from engine.testing.chaos.monitors import Monitors
 from engine.testing.chaos.outcome import Outcome
 from engine.testing.chaos.plan import OperatorAct, ScenarioPlan
+from engine.testing.chaos.records import records
 from engine.testing.chaos.store import Crash
 from engine.testing.chaos.subject import CASH, Subject, market_of
 from engine.testing.chaos.wires import NotedChooser, WatchedWire, kill, quote, tick
@@ -183,7 +185,9 @@ class Kernel:
         session = SESSIONS.session_at(self._now)
         halted = any(step_ts_ns(each.from_step) <= self._now < step_ts_ns(each.until_step) for each in self._plan.halts)
         is_up = self._life is not None and self._stopped_until_ts_ns is None and self._life.engine.is_started
-        self.monitors.look(counts_exposure=session is not None and not halted and is_up)
+        is_out = any(each.from_ts_ns <= self._now < each.until_ts_ns for each in self._plan.temper.outages)
+        counts = session is not None and not halted and is_up and not (is_out and not self._is_healed)
+        self.monitors.look(counts_exposure=counts)
         held, exits = self.venue.position(_KEY), self.venue.working_exits(_KEY)
         if held <= 0 < exits:
             self._orphans_since = self._now if self._orphans_since is None else self._orphans_since
@@ -269,6 +273,8 @@ class Kernel:
             self.monitors.broken("I-17", "a process that was replaced could still write")
         except (Halt, Crash):
             pass
+        except Exception as error:  # noqa: BLE001 - whatever else ends it was no lease
+            self.monitors.broken("I-17", f"a process that was replaced failed with {type(error).__name__}: {error}")
         zombie.die()
 
     def _step_of_now(self) -> int:
@@ -429,7 +435,9 @@ class Kernel:
         orphans_ns = 0 if self._orphans_since is None else self._now - self._orphans_since
         reader = open_reader(self._database)
         try:
-            for invariant, message in endings(reader, self.venue, orphans_ns=orphans_ns):
+            found = endings(reader, self.venue, orphans_ns=orphans_ns)
+            times = {"now_ts_ns": self._now, "listed_ts_ns": monitors.listed_ts_ns}
+            for invariant, message in chain(found, records(reader, self.venue, self._plan, **times)):
                 monitors.broken(invariant, message)
             self._halted = halt_reason(reader)
             try:

@@ -47,7 +47,7 @@ def read_state(connection: sqlite.Connection) -> State:
     if not names:
         return EMPTY
     # One statement: hundreds of small ones would cost more than all else here.
-    counted = ", ".join(f"(SELECT count(*) FROM {name})" for name in names)  # noqa: S608 - names of our own tables
+    counted = ", ".join(f"(SELECT count(*) FROM {name})" for name in names)
     counts = connection.execute(f"SELECT {counted}").fetchone()
     (revision,) = connection.execute("SELECT max(version_num) FROM alembic_version").fetchone()
     hashes = [digest for (digest,) in connection.execute("SELECT hash FROM inputs ORDER BY id")]

@@ -1,18 +1,13 @@
-"""Oracles for what a scenario has left behind that the monitors of the kernel do not look at yet.
-
-Each reads the database of the engine against the truth of the venue. Once they have stood here for a while they belong
-to the endings of the kernel.
-"""
+"""What the records of a scenario must say in the end: the database of the engine, read by a connection of its own."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from decimal import Decimal
-from pathlib import Path
 from typing import Final
 
 from engine.core.values import MINUTE_NS, SECOND_NS
-from engine.store.connection import open_reader, sqlite
+from engine.store.connection import sqlite
 from engine.testing.chaos.endings import halt_reason
 from engine.testing.chaos.faults import FaultKind
 from engine.testing.chaos.market import INSTRUMENT
@@ -37,34 +32,30 @@ _QUESTIONS_MAX: Final = 6
 Finding = tuple[str, str]
 
 
-def after_life(
-    database: Path, venue: ReferenceVenue, plan: ScenarioPlan, *, now_ts_ns: int, listed_ts_ns: int
+def records(
+    reader: sqlite.Connection, venue: ReferenceVenue, plan: ScenarioPlan, *, now_ts_ns: int, listed_ts_ns: int
 ) -> Iterator[Finding]:
     """Yield what does not hold in the database that a scenario has left.
 
     `now_ts_ns` is the true time of its end, `listed_ts_ns` when the last complete listing reached the engine.
     """
-    reader = open_reader(database)
-    try:
-        yield from _armed_with_the_fill(reader)
-        yield from _known_orders_only(reader)
-        if not plan.temper.busts and not plan.temper.foreign:
-            yield from _exits_refused(reader)
-            yield from _adopted_for_nothing(reader, plan)
-        yield from _blind_entries(reader)
-        yield from _cumulative(reader)
-        yield from _foreign_orders(reader, venue)
-        yield from _cancels_resolved(reader)
-        yield from _unanswered_at_start(reader)
-        yield from _questions(reader)
-        if _lives_through(plan):
-            yield from _deadlines_kept(reader)
-        yield from _told_times(reader, now_ts_ns)
-        if now_ts_ns - listed_ts_ns > _UNLISTED_NS:
-            since = f"{(now_ts_ns - listed_ts_ns) // SECOND_NS} s ago" if listed_ts_ns else "never in this life"
-            yield "I-6", f"the last complete listing of the venue came {since}"
-    finally:
-        reader.close()
+    yield from _armed_with_the_fill(reader)
+    yield from _known_orders_only(reader)
+    if not plan.temper.busts and not plan.temper.foreign:
+        yield from _exits_refused(reader)
+        yield from _adopted_for_nothing(reader, plan)
+    yield from _blind_entries(reader)
+    yield from _cumulative(reader)
+    yield from _foreign_orders(reader, venue)
+    yield from _cancels_resolved(reader)
+    yield from _unanswered_at_start(reader)
+    yield from _questions(reader)
+    if _lives_through(plan):
+        yield from _deadlines_kept(reader)
+    yield from _told_times(reader, now_ts_ns)
+    if now_ts_ns - listed_ts_ns > _UNLISTED_NS:
+        since = f"{(now_ts_ns - listed_ts_ns) // SECOND_NS} s ago" if listed_ts_ns else "never in this life"
+        yield "I-6", f"the last complete listing of the venue came {since}"
 
 
 # I-13: the step that books a fill of an entry holds what protects it: a new exit, or the cancel of what is in its way.
