@@ -11,6 +11,7 @@ from engine.testing.chaos.runner import run_trial
 from engine.testing.chaos.trial import Trial
 
 _CHUNK = 50
+_COUNTING_MIN = 42
 
 
 def _live(chunk: int) -> None:
@@ -18,8 +19,8 @@ def _live(chunk: int) -> None:
     broken = [f"{found.invariant}: {found.message}; {found.replay}" for found in summary.violations]
     assert not broken, "\n".join(broken)
     assert summary.lived == _CHUNK
-    # Twelve chunks are more than the five hundred that have to count, even where some scenarios are too quiet.
-    assert summary.scenarios >= _CHUNK * 9 // 10
+    # Some are too quiet to count; twelve chunks of so many are more than five hundred.
+    assert summary.scenarios >= _COUNTING_MIN
 
 
 class _Chunk:
