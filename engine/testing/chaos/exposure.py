@@ -41,6 +41,7 @@ PRICES_S: Final[dict[FaultKind, int]] = {
     K.LATE_TICK: 0,
     K.BAD_QUOTE: 0,
 }
+_APART_NS: Final = 10 * SECOND_NS
 #: A fault this long before the exposure began may be its cause.
 _BEFORE_NS: Final = 60 * SECOND_NS
 
@@ -85,7 +86,8 @@ class ExposureWatch:
         `protected` is what stops and market sells would sell, `working` what any open sell could; `counts` is False
         while nothing can be done: the exchange is closed or halted, or no engine is up.
         """
-        lasted_ns = 0 if self._last_ts_ns is None or not counts else now_ts_ns - self._last_ts_ns
+        # Looks are a few seconds apart; a longer time between two of them is a night.
+        lasted_ns = 0 if self._last_ts_ns is None or not counts else min(_APART_NS, now_ts_ns - self._last_ts_ns)
         self._last_ts_ns = now_ts_ns
         if protected >= held:
             self._exposed_ns = self._behind_target_ns = 0

@@ -28,6 +28,7 @@ from engine.testing.chaos.exposure import ExposureWatch
 from engine.testing.chaos.market import INSTRUMENT, STEP_NS, SYMBOL
 from engine.testing.chaos.plan import ScenarioPlan
 from engine.testing.chaos.subject import Rules
+from engine.testing.reference_books import OversellAttempt
 from engine.testing.reference_venue import ReferenceVenue
 
 _encode: Final = msgspec_json.Encoder().encode
@@ -77,8 +78,9 @@ class Monitors:
         self.quote_ts_ns = 0
         self.listed_ts_ns = 0
         self.is_killed = False
-        #: Executions that some process of the engine was told of.
-        self.told: set[str] = set()
+        # Executions that some process of the engine was told of, and when; and when each order left last.
+        self._told: dict[str, int] = {}
+        self._last_sent: dict[ClientOrderId, int] = {}
 
     def close(self) -> None:
         """Close the connection."""
@@ -91,13 +93,15 @@ class Monitors:
     def hear(self, report: VenueReport | AccountListed) -> None:
         """Take in what a process of the engine is told."""
         if isinstance(report, OrderFilled):
-            self.told.add(report.execution_id)
+            self._told.setdefault(report.execution_id, self.now_ts_ns)
         elif isinstance(report, OrderAwaitingApproval):
             # Nobody can sell before the human has said yes; without one this ends in a halt.
             lasting_s = self._plan.temper.approval_s or 3_600
             self.exposure.price(lasting_s * SECOND_NS, self.now_ts_ns)
         elif isinstance(report, AccountListed):
-            self.told.update(each.execution_id for order in report.orders for each in order.executions)
+            for order in report.orders:
+                for each in order.executions:
+                    self._told.setdefault(each.execution_id, self.now_ts_ns)
             if report.is_complete:
                 self.listed_ts_ns = self.now_ts_ns
 
@@ -115,6 +119,7 @@ class Monitors:
             return
         if self._payloads.setdefault(identity, payload) != payload:
             self.broken("I-2", f"order {identity} leaves with another payload than before")
+        self._last_sent[identity] = now
         first = self._first_sent.setdefault(identity, now)
         if command.side is Side.BUY:
             self._check_entry(identity, now, first)
@@ -181,14 +186,21 @@ class Monitors:
         attempts = self._venue.oversell_attempts
         if len(attempts) == self._attempts_seen:
             return
-        # What executed while its report was on its way, the engine could not know: a stop may cross its own target.
-        untold = any(each.execution_id not in self.told for each in self._venue.executions)
         for attempt in attempts[self._attempts_seen :]:
-            could_know = not untold and not attempt.untold
-            if could_know and not attempt.is_after_bust and not self._is_foreign:
+            if not attempt.is_after_bust and not self._is_foreign and self._could_know(attempt):
                 what = f"{attempt.command.quantity} of {attempt.position}, of which {attempt.held} are held back"
                 self.broken("I-12", f"a sell of {what} was sent")
         self._attempts_seen = len(attempts)
+
+    # What had executed when the order arrived, and was not told when it left, the engine could not know: a stop may
+    # cross the fills of its own target.
+    def _could_know(self, attempt: OversellAttempt) -> bool:
+        left_ts_ns = self._last_sent.get(attempt.command.client_order_id, 0)
+        return all(
+            self._told.get(each.execution_id, attempt.ts_ns) <= left_ts_ns
+            for each in self._venue.executions
+            if each.ts_ns <= attempt.ts_ns
+        )
 
     def _look_at_intents(self) -> None:
         venue = self._venue
