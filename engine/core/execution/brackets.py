@@ -9,6 +9,7 @@ from engine.core.execution.bracket_table import BRACKET_MACHINE, FINAL_STATES, B
 from engine.core.execution.order_table import OrderState
 from engine.core.execution.orders import WorkingOrder
 from engine.core.execution.pairs import Pair
+from engine.core.execution.waits import later
 from engine.core.messages import BracketTransitioned, ExitPlan
 from engine.core.values import ZERO, InstrumentId, StrategyId
 
@@ -82,6 +83,13 @@ class Bracket:
     def deadlines(self) -> list[int | None]:
         """Return when what it waits for runs out, ns UTC."""
         return [self.deadline_ts_ns] if self.waits_as_a_whole else [pair.deadline_ts_ns for pair in self.living_pairs]
+
+    def postpone(self, lasted_ns: int) -> None:
+        """Move every moment that it waits for by the length of a pause, ns."""
+        self.deadline_ts_ns = later(self.deadline_ts_ns, lasted_ns)
+        self.leave_at_ts_ns = later(self.leave_at_ts_ns, lasted_ns)
+        for pair in self.pairs:
+            pair.deadline_ts_ns = later(pair.deadline_ts_ns, lasted_ns)
 
     def void_pairs(self) -> None:
         """Give up what pairs still had to sell: nothing is held any more."""

@@ -26,7 +26,7 @@ from engine.core.execution.recovering import OrderRecovery
 from engine.core.execution.register import OrderRegister
 from engine.core.execution.settings import Deadlines
 from engine.core.execution.splitting import SplitScale
-from engine.core.execution.waits import Waits, is_over, later
+from engine.core.execution.waits import Waits, is_over
 from engine.core.execution.watching import Levels, PriceWatch, needs_watching
 from engine.core.execution.wishes import Refused, Wish
 from engine.core.messages import (
@@ -404,12 +404,12 @@ class ExecutionStage:
         return self._fit(self.open_brackets(strategy_id, instrument_id)[::-1], position, draft)
 
     def _renew(self, bracket: Bracket, draft: Draft) -> list[Wish]:
-        wishes: list[Wish] = []
         if bracket.held <= 0:
             # Less than a share is left of it, and that is paid out; or a bust has taken it all.
             self._leaver.cancel(bracket.open_exits(), draft)
             self._leaver.close(bracket, draft)
-            return wishes
+            return []
+        wishes: list[Wish] = []
         for pair in bracket.living_pairs:
             if not bracket.wanted_exit:
                 wishes += self._keeper.replace_orders(bracket, pair, draft)
@@ -443,10 +443,7 @@ class ExecutionStage:
         """Let the clock go on: what was left of each wait is left still."""
         lasted_ns = self._waits.resume(instrument_id, ts_ns)
         for bracket in self.open_brackets(instrument_id=instrument_id):
-            bracket.deadline_ts_ns = later(bracket.deadline_ts_ns, lasted_ns)
-            bracket.leave_at_ts_ns = later(bracket.leave_at_ts_ns, lasted_ns)
-            for pair in bracket.pairs:
-                pair.deadline_ts_ns = later(pair.deadline_ts_ns, lasted_ns)
+            bracket.postpone(lasted_ns)
 
     def _watching(self, instrument_id: InstrumentId) -> list[Bracket]:
         return [bracket for bracket in self.open_brackets(instrument_id=instrument_id) if bracket.is_watched]
