@@ -76,6 +76,9 @@ class LiveEngine:
             self.loop.commit()
 
     def _start(self, listed: AccountListed) -> None:
+        if listed.received_ts_ns - listed.asked_ts_ns > CLOCK_ERROR_NS_MAX:
+            # No answer takes that long: it was asked for by another process, or by another clock.
+            return
         _check_clock(listed)
         now_ts_ns = listed.received_ts_ns
         if now_ts_ns < self._pipeline.now_ts_ns - CLOCK_ERROR_NS_MAX:

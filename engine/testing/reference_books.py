@@ -136,6 +136,7 @@ class ReferenceBooks:
         #: Executions that no delivery has told yet, with their symbol.
         self.untold: dict[ExecutionId, str] = {}
         self._echoes_ids = echoes_ids
+        self._filled_by_link: dict[ClientOrderId, Decimal] = {}
         self._open: dict[str, dict[str, VenueOrder]] = {}
         self._positions: dict[str, Decimal] = {}
         # What was held from each moment on, and of which instrument.
@@ -173,6 +174,8 @@ class ReferenceBooks:
         order.executions.append(execution)
         order.remaining -= quantity
         order.filled += quantity
+        if order.command.link is not None and self.exit_style is ExitStyle.BOTH_LEGS:
+            self._filled_by_link[order.command.link] = self.filled_of_link(order.command) + quantity
         self._move(order, -quantity if order.is_sell else quantity, price, ts_ns)
         return execution
 
@@ -249,6 +252,10 @@ class ReferenceBooks:
             if each.command.link == command.link and each.client_order_id != mine
         ]
 
+    def filled_of_link(self, command: SubmitOrder) -> Decimal:
+        """Return what orders with the link of a command have filled: one that comes after that is for less."""
+        return ZERO if command.link is None else self._filled_by_link.get(command.link, ZERO)
+
     def working_exits(self, symbol: str) -> Decimal:
         """Return how much the open sells could sell; linked legs count once, at the larger remainder."""
         alone, by_link = ZERO, dict[ClientOrderId, Decimal]()
@@ -272,7 +279,7 @@ class ReferenceBooks:
         """Return how much the open sells and a new one would hold together; linked legs count once."""
         remainders = [each.remaining for each in self.siblings(command)]
         beside = self.working_exits(command.symbol) - max(remainders, default=ZERO)
-        return beside + max([command.quantity, *remainders])
+        return beside + max([ZERO, command.quantity - self.filled_of_link(command), *remainders])
 
     def buying_power(self, price_of: dict[str, Decimal]) -> Decimal:
         """Return the cash that no open buy needs; a buy without a limit needs its stop or the last price."""

@@ -126,10 +126,15 @@ class ReferenceExchange:
             instrument_id=None if market is None else market.instrument.instrument_id,
             command=command,
             created_ts_ns=self.agenda.now_ts_ns,
-            remaining=command.quantity,
+            remaining=max(ZERO, command.quantity - self.books.filled_of_link(command)),
         )
+        order.is_lowered = order.remaining < command.quantity
         self.books.add(order)
-        if not is_foreign and self.draws(self.temper.needs_approval):
+        if not order.remaining:
+            # Its pair was filled while it was on its way.
+            self._say(order, OrderAcknowledged, venue_order_id=order.venue_order_id)
+            self.end(order, OrderCanceled, "a linked order filled")
+        elif not is_foreign and self.draws(self.temper.needs_approval):
             self._hold_for_approval(order)
         else:
             self._accept(order)

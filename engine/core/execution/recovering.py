@@ -14,7 +14,7 @@ from engine.core.execution.order_table import OrderState, OrderTrigger
 from engine.core.execution.orders import WorkingOrder, transition
 from engine.core.execution.register import OrderRegister
 from engine.core.execution.settings import Deadlines
-from engine.core.messages import CancelOrder, Draft
+from engine.core.messages import CancelOrder, Draft, ListedOrder
 from engine.core.values import Leg
 
 _UNANSWERED: Final = frozenset({OrderState.NEW, OrderState.UNKNOWN})
@@ -51,6 +51,18 @@ class OrderRecovery:
             if order.cancel_requested:
                 self._orders.await_answer(order, draft.ts_ns + self._deadlines.cancel_ns)
                 draft.commands.append(CancelOrder(client_order_id=order.client_order_id, decided_ts_ns=draft.ts_ns))
+
+    def order_of(self, each: ListedOrder) -> WorkingOrder | None:
+        """Return the order of ours that is listed, known by the venue's id, by ours or by an execution; or None."""
+        order = self._orders.by_venue_id(each.venue_order_id)
+        if order is None and each.client_order_id is not None:
+            order = self._orders.order(each.client_order_id)
+        if order is None:
+            known = (self._orders.by_execution(execution.execution_id) for execution in each.executions)
+            order = next((found for found in known if found is not None), None)
+        # A second order under one id of ours is not the one that we know.
+        is_other = order is not None and order.venue_order_id not in (None, each.venue_order_id)
+        return None if is_other else order
 
     def listed(self, order: WorkingOrder, venue_order_id: str, draft: Draft) -> None:
         """Remember that the venue lists an order."""

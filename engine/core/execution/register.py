@@ -74,6 +74,11 @@ class OrderRegister:
         """Return the order of ours that the venue keeps under an id, or None."""
         return self._by_venue_id.get(venue_order_id)
 
+    def by_execution(self, execution_id: ExecutionId) -> WorkingOrder | None:
+        """Return the order of ours that an execution was booked for, or None."""
+        execution = self._executions.get(execution_id)
+        return None if execution is None else execution.order
+
     def open_orders(self) -> list[WorkingOrder]:
         """Return orders that may still fill, oldest first."""
         return [order for order in self._orders.values() if order.is_open]
@@ -196,6 +201,7 @@ class OrderRegister:
         )
 
     def _transition(self, order: WorkingOrder, trigger: OrderTrigger, report: VenueReport, draft: Draft) -> None:
+        was_known = order.state is not OrderState.UNKNOWN
         fact = transition(order, trigger, ts_ns=draft.ts_ns, venue_ts_ns=report.venue_ts_ns, reason=reason_of(report))
         if fact is not None:
             draft.facts.append(fact)
@@ -204,8 +210,8 @@ class OrderRegister:
             self._await(order, None)
         elif order.state in _UNANSWERED:
             wait_ns = self._deadlines.acknowledge_ns
-            if trigger is OrderTrigger.OUTCOME_UNKNOWN:
-                # Nobody will answer any more: it is asked about at once.
+            if trigger is OrderTrigger.OUTCOME_UNKNOWN and was_known:
+                # Nobody will answer any more: it is asked about at once, and from then on less and less often.
                 wait_ns = min(wait_ns, SECOND_NS)
             until_ts_ns = draft.ts_ns + wait_ns
             self._await(order, min(order.deadline_ts_ns or until_ts_ns, until_ts_ns))

@@ -95,10 +95,6 @@ class ExecutionStage:
         """Return an order of ours, or None."""
         return self._orders.order(order_id)
 
-    def order_by_venue_id(self, venue_order_id: str) -> WorkingOrder | None:
-        """Return the order of ours that the venue keeps under an id, or None."""
-        return self._orders.by_venue_id(venue_order_id)
-
     def open_orders(self) -> list[WorkingOrder]:
         """Return orders that may still fill, oldest first."""
         return self._orders.open_orders()

@@ -102,7 +102,7 @@ class Reconciler:
         self._desk.guard.see_venue_clock(listed, draft)
         known: set[int] = set()
         for each in listed.orders:
-            order = self._ours(each)
+            order = self._execution.recovery.order_of(each)
             if order is None:
                 known |= self._take_foreign(each, listed.asked_ts_ns, draft)
             else:
@@ -124,7 +124,7 @@ class Reconciler:
         return replace(listed, orders=tuple(each for each in listed.orders if not self._says_nothing(each)))
 
     def _says_nothing(self, each: ListedOrder) -> bool:
-        order = self._ours(each)
+        order = self._execution.recovery.order_of(each)
         if order is None:
             is_known = self._external.get(each.venue_order_id) == each
             return is_known and not any(_might_be(ours, each) for ours in self._execution.open_orders())
@@ -138,15 +138,6 @@ class Reconciler:
             self.not_listed(order, report.asked_ts_ns, is_certain=report.is_certain, draft=draft)
 
     # --- our orders ------------------------------------------------------------------------------------------
-
-    def _ours(self, each: ListedOrder) -> WorkingOrder | None:
-        order = self._execution.order_by_venue_id(each.venue_order_id)
-        if order is not None or each.client_order_id is None:
-            return order
-        order = self._execution.order(each.client_order_id)
-        # A second order under one id of ours is not the one that we know.
-        is_other = order is not None and order.venue_order_id not in (None, each.venue_order_id)
-        return None if is_other else order
 
     def _catch_up(self, order: WorkingOrder, each: ListedOrder, listed: AccountListed, draft: Draft) -> None:
         self._execution.recovery.listed(order, each.venue_order_id, draft)
@@ -232,11 +223,16 @@ class Reconciler:
         absence = recovery.not_listed(order, asked_ts_ns, is_certain=is_certain, draft=draft)
         if absence is Absence.PROVES_NOTHING:
             return
-        if absence is Absence.MAY_BE_SENT_AGAIN and self._desk.passes_again(order, draft):
+        may_leave = absence is Absence.MAY_BE_SENT_AGAIN and self._still_fits(order)
+        if may_leave and self._desk.passes_again(order, draft):
             recovery.send_again(order, draft)
             return
         recovery.give_up(order, "it never reached the venue and is not sent any more", draft)
         self._desk.react(order, None, draft)
+
+    # The other leg of its pair may have sold a part meanwhile, and the same order is for all of it.
+    def _still_fits(self, order: WorkingOrder) -> bool:
+        return not order.pair or order.quantity <= self._execution.bracket(order.bracket_id).pair(order.pair).left
 
     # --- what is not ours ------------------------------------------------------------------------------------
 

@@ -50,7 +50,8 @@ def _unresolved(connection: sqlite.Connection, reason: str) -> Iterator[Finding]
 
 def _executions(connection: sqlite.Connection, venue: ReferenceVenue, *, is_halted: bool) -> Iterator[Finding]:
     # An order whose outcome nobody can find out (a venue that echoes no ids) halts; what it executed is not ours yet.
-    named = " WHERE status <> 'UNKNOWN'" if is_halted else ""
+    hidden = "status = 'UNKNOWN'" if venue.temper.echoes_ids else "status = 'UNKNOWN' OR venue_order_id IS NULL"
+    named = f" WHERE NOT ({hidden})" if is_halted else ""
     ours = {row[0] for row in connection.execute(f"SELECT client_order_id FROM orders{named}")}
     booked: dict[str, int] = {}
     for execution_id, is_bust in connection.execute("SELECT execution_id, is_bust FROM trades"):

@@ -263,7 +263,7 @@ class Kernel:
     # A process that was stopped while another one took the account over must neither write nor send any more.
     def _wake(self, zombie: Life) -> None:
         self._tell("the process that was replaced goes on")
-        zombie.port.now_ts_ns = self._now
+        zombie.port.now_ts_ns, zombie.port.is_replaced = self._now, True
         price = float(self._market.price(min(self._step_of_now(), len(self._market.prices) - 1)))
         try:
             for _ in range(3):

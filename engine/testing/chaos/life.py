@@ -47,6 +47,8 @@ class VenuePort:
         #: The kernel's time, ns UTC; the kernel sets it.
         self.now_ts_ns = 0
         self.is_dead = False
+        #: True once another process has the account: whatever this one asks is answered to nobody.
+        self.is_replaced = False
 
     def send(self, command: Command) -> None:
         """Send a command, with whatever befalls it."""
@@ -61,6 +63,8 @@ class VenuePort:
     def query_account(self, asked_ts_ns: int) -> None:
         """Ask for listings, with whatever befalls the question."""
         assert not self.is_dead, "a dead process asks nothing"
+        if self.is_replaced:
+            return
         self._venue.query_account(asked_ts_ns, self.now_ts_ns, fate=_fate(self._chooser.at("listing")))
 
     def drain(self) -> Sequence[VenueReport | AccountListed]:

@@ -24,6 +24,7 @@ from engine.core.messages import (
 )
 from engine.core.values import SECOND_NS, ClientOrderId, Side
 from engine.store.connection import open_reader
+from engine.testing.chaos.endings import halt_reason
 from engine.testing.chaos.exposure import ExposureWatch
 from engine.testing.chaos.market import INSTRUMENT, STEP_NS, SYMBOL
 from engine.testing.chaos.plan import ScenarioPlan
@@ -209,9 +210,4 @@ class Monitors:
                 self.broken("I-3", f"intent {identity} became {count} orders")
 
     def _is_halted(self) -> bool:
-        row = self._reader.execute(
-            "SELECT to_state, reason FROM trading_states WHERE strategy_id IS NULL AND "
-            "(instrument_id IS NULL OR instrument_id = ?) ORDER BY id DESC LIMIT 1",
-            (_KEY,),
-        ).fetchone()
-        return row is not None and row[0] == "HALTED" and bool(row[1])
+        return halt_reason(self._reader) not in ("", "?")
