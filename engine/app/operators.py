@@ -9,6 +9,7 @@ from typing import Final
 
 from engine.core.errors import BadInput, Retry
 from engine.core.messages import Flatten, Kill, Pause, Resume
+from engine.core.pipeline.adopting import EXTERNAL
 from engine.store.accounts import AccountRow, find_account, find_instrument, post_request
 from engine.store.connection import EngineLock, open_reader, open_writer, sqlite
 from engine.store.migrate import upgrade
@@ -71,6 +72,8 @@ def _check_strategy(connection: sqlite.Connection, account: AccountRow, strategy
         for (name,) in connection.execute(
             "SELECT strategy_id FROM strategies WHERE account_id = ?", (account.account_id,)
         )
+        # What nobody here bought has an owner in the tables, and no program that could be steered.
+        if name != EXTERNAL
     ]
     if strategy_id is not None and strategy_id not in known:
         raise BadInput(f"The strategy {strategy_id!r} is not of this account, which runs {', '.join(sorted(known))}.")

@@ -14,27 +14,30 @@ from uuid import uuid4
 
 from engine.app.loop import EngineLoop, Observer, SendFence
 from engine.app.modes import TAPE_SETTINGS, RunSpec, make_pipeline, make_venue, opening, paper_namespace, register
-from engine.app.recovery import restore
+from engine.app.recovery import hand_over_again, has_unanswered, restore
 from engine.app.resuming import LastMoment, require_same_law
 from engine.core.errors import BadInput
-from engine.core.execution.order_table import OrderState
-from engine.core.execution.orders import WorkingOrder
 from engine.core.messages import (
     BarClosed,
-    CancelOrder,
     CorporateAction,
     Event,
     MarketEvent,
-    QueryOrder,
     Step,
     SubmitOrder,
     TimeAdvanced,
-    TradingState,
 )
 from engine.core.pipeline import Pipeline
-from engine.core.values import ClientOrderId, Leg
+from engine.core.pipeline.adopting import EXTERNAL
+from engine.core.values import ClientOrderId
 from engine.ports import Clock
-from engine.store.accounts import AccountRow, find_account, finish_run, open_account, pending_requests
+from engine.store.accounts import (
+    AccountRow,
+    find_account,
+    finish_run,
+    open_account,
+    pending_requests,
+    register_strategy,
+)
 from engine.store.connection import EngineLock, open_writer, sqlite
 from engine.store.lease import Lease, process_owner, release_lease, take_lease
 from engine.store.migrate import upgrade
@@ -44,8 +47,8 @@ from engine.store.writer import SqliteJournal
 from engine.venues.paper_book import PaperBook
 
 ACCOUNT_NAME: Final = "paper"
-
-_UNANSWERED: Final = frozenset({OrderState.NEW, OrderState.UNKNOWN})
+#: What stands in place of a program: nobody steers this owner.
+EXTERNAL_OWNER: Final = "-"
 
 
 def book_path(database: Path) -> Path:
@@ -87,6 +90,8 @@ class TradingAccount:
         self._lease: Lease
         self._run_id = 0
         self._last_moment = LastMoment()
+        # Market time, ns UTC.
+        self._compare_at_ts_ns = 0
         #: Steps that an earlier process had journaled.
         self.recovered_steps = 0
 
@@ -135,6 +140,10 @@ class TradingAccount:
             fence=SendFence(clock=self._clock, verify=self._journal.verify_lease),
         )
         self._run_id = register(self._connection, self.account, spec, RunKind.PAPER, now_ts_ns)
+        # Who owns what the venue holds and no strategy bought: rows of positions refer to their owner.
+        register_strategy(
+            self._connection, self.account.account_id, EXTERNAL, import_string=EXTERNAL_OWNER, parameters={}
+        )
         # What an operator asked for meanwhile comes before anything that leaves for the venue again.
         self._take_requests()
         self._reconcile(submitted)
@@ -203,28 +212,30 @@ class TradingAccount:
             )
 
     def _reconcile(self, submitted: dict[ClientOrderId, SubmitOrder]) -> None:
-        # Before anything new: an order without an answer is handed over again, with the same id and payload (the
-        # process may have died between the commit and the send, and to this venue the same id is the same order);
-        # every other open order is asked about, and a cancel that was wanted is wanted again.
-        now_ts_ns = self.pipeline.now_ts_ns
-        for order in self.pipeline.execution.open_orders():
-            identity = order.client_order_id
-            if order.state in _UNANSWERED and not self._is_held_back(order):
-                self.venue.send(submitted[identity])
-            else:
-                self.venue.send(QueryOrder(client_order_id=identity, decided_ts_ns=now_ts_ns))
-            if order.cancel_requested:
-                self.venue.send(CancelOrder(client_order_id=identity, decided_ts_ns=now_ts_ns))
+        """Learn what became of the last requests, then compare the books with what the venue lists.
+
+        There is no `EngineStarted` in a paper account's journal: `hand_over_again` says why.
+        """
+        hand_over_again(self.pipeline, self.venue, submitted)
         self.loop.settle()
+        self._compare()
         self.loop.commit()
 
-    def _is_held_back(self, order: WorkingOrder) -> bool:
-        # An entry that nobody wants any more, or that may not be made now: asked about, so that it ends if it never
-        # left. An order that protects or closes is sent again whatever the state.
-        if order.leg is not Leg.ENTRY:
-            return False
-        state = self.pipeline.desk.trading_states.effective(order.strategy_id, order.instrument_id)
-        return order.cancel_requested or state is not TradingState.ACTIVE
+    def _compare(self) -> None:
+        # A listing that agrees is an empty step, of which no journal tells; before its funding an account has nothing
+        # to compare. Whatever is on its way is waited for: its own report shall be the first word of it.
+        if not self._journal.step_count or has_unanswered(self.pipeline):
+            return
+        now_ts_ns = self.pipeline.now_ts_ns
+        self._compare_at_ts_ns = now_ts_ns + self.spec.risk.reconcile_ns
+        self.venue.query_account(now_ts_ns)
+        self.loop.settle()
+
+    def _between_events(self, event: MarketEvent) -> None:
+        # What is to be done where time moves, before the event that moves it.
+        self._take_requests()
+        if event.received_ts_ns >= self._compare_at_ts_ns:
+            self._compare()
 
     # --- working -------------------------------------------------------------------------------------------
 
@@ -235,7 +246,7 @@ class TradingAccount:
         the data ended.
         """
         self._take_requests()
-        events = _Watched(self._remaining(), pace=pace, before=self._take_requests, until_ts_ns=until_ts_ns)
+        events = _Watched(self._remaining(), pace=pace, before=self._between_events, until_ts_ns=until_ts_ns)
         self.loop.run(events)
         return events.has_ended
 
@@ -311,14 +322,14 @@ class TradingAccount:
 
 
 class _Watched:
-    """Iterate over events, with a look at the operator's mailbox and the pace before each one that moves time."""
+    """Iterate over events at a pace; before each one that moves time there is a moment for everything else."""
 
     def __init__(
         self,
         events: Iterator[MarketEvent],
         *,
         pace: Callable[[MarketEvent], bool],
-        before: Callable[[], None],
+        before: Callable[[MarketEvent], None],
         until_ts_ns: int | None,
     ) -> None:
         self._events = events
@@ -335,6 +346,6 @@ class _Watched:
             if not self._pace(event):
                 return
             if isinstance(event, BarClosed | TimeAdvanced):
-                self._before()
+                self._before(event)
             yield event
         self.has_ended = True
