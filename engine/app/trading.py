@@ -20,6 +20,7 @@ from engine.core.errors import BadInput
 from engine.core.messages import (
     BarClosed,
     CorporateAction,
+    EngineStopping,
     Event,
     MarketEvent,
     Step,
@@ -38,7 +39,7 @@ from engine.store.accounts import (
     pending_requests,
     register_strategy,
 )
-from engine.store.connection import EngineLock, open_writer, sqlite
+from engine.store.connection import EngineLock, empty_log, open_writer, sqlite
 from engine.store.lease import Lease, process_owner, release_lease, take_lease
 from engine.store.migrate import upgrade
 from engine.store.start_checks import check_file, check_place
@@ -303,12 +304,27 @@ class TradingAccount:
         return self.loop.process(event, on_append=taken)
 
     def finish(self, *, is_complete: bool) -> None:
-        """Commit what is open, write how the run ended, and give the account back."""
+        """Write how the run ended, make the database whole without its log, and give the account back.
+
+        A run that is not complete was stopped: nobody will watch its entries, so those that work are canceled; stops
+        and other exits stay. The data's end, or that of `until`, is no stop: the next run goes on as if there were none.
+        """
+        if not is_complete:
+            self._stop()
         self.loop.commit()
         status = RunStatus.FINISHED if is_complete else RunStatus.INTERRUPTED
         now_ts_ns = self._clock.now_ns()
         finish_run(self._connection, self._run_id, status=status, finished_ts_ns=now_ts_ns)
         release_lease(self._connection, self._lease, now_ts_ns=now_ts_ns)
+        # Last, so that the file alone tells all of it; a reader that is in the way keeps the log, and nothing is lost.
+        empty_log(self._connection)
+
+    def _stop(self) -> None:
+        now_ts_ns = self.pipeline.now_ts_ns
+        self.loop.process(
+            EngineStopping(venue_ts_ns=now_ts_ns, received_ts_ns=now_ts_ns, reason="the engine was told to stop")
+        )
+        self.loop.settle()
 
     @property
     def lease(self) -> Lease:
