@@ -41,6 +41,7 @@ from engine.store.accounts import (
 )
 from engine.store.connection import EngineLock, empty_log, open_writer, sqlite
 from engine.store.lease import Lease, process_owner, release_lease, take_lease
+from engine.store.mending import mend_log
 from engine.store.migrate import upgrade
 from engine.store.start_checks import check_file, check_place
 from engine.store.vocabulary import RunKind, RunStatus
@@ -118,6 +119,7 @@ class TradingAccount:
         now_ts_ns = self._clock.now_ns()
         check_file(self.database, now_ts_ns=now_ts_ns)
         require_same_law(self.database, ACCOUNT_NAME)
+        mend_log(self.database)
         upgrade(self.database)
         self._connection = open_writer(self.database)
         stack.callback(self._connection.close)
@@ -129,6 +131,7 @@ class TradingAccount:
         submitted = restore(self.pipeline, self._connection, self.account, observer=self._on_restored)
         self._journal = SqliteJournal(self._connection, self.account, epoch=self._lease.epoch)
         self.recovered_steps = self._journal.step_count
+        mend_log(book_path(self.database))
         book = stack.enter_context(PaperBook(book_path(self.database)))
         self._check_same_venue(book)
         self.venue = make_venue(spec, book)
@@ -307,7 +310,7 @@ class TradingAccount:
         """Write how the run ended, make the database whole without its log, and give the account back.
 
         A run that is not complete was stopped: nobody will watch its entries, so those that work are canceled; stops
-        and other exits stay. The data's end, or that of `until`, is no stop: the next run goes on as if there were none.
+        and other exits stay. The data's end, or that of `until`, is no stop: the next run goes on where it was.
         """
         if not is_complete:
             self._stop()

@@ -114,7 +114,9 @@ def test_every_limit_is_named_by_the_check_that_reads_it(page: str) -> None:
     # What a breaker reads is a check's too where the check itself compares.
     named += [key for *_, keys, _ in table(page, "Circuit breakers") for key in _CODE.findall(keys)]
     kinds = {key.strip("`") for key, *_ in table(page, "Kinds of orders")}
-    assert set(named) | kinds == {key for key in KEYS if not key.startswith(("sizing.", "deadlines.", "recovery.", "account.lots"))}
+    assert set(named) | kinds == {
+        key for key in KEYS if not key.startswith(("sizing.", "deadlines.", "recovery.", "account.lots"))
+    }
     assert not kinds & set(named)
 
 
