@@ -12,6 +12,7 @@ from engine.core.messages import (
     EMPTY_STEP,
     BarClosed,
     CorporateAction,
+    EngineStopping,
     Event,
     FeedInterrupted,
     MarketEvent,
@@ -31,7 +32,7 @@ BATCH_STEPS: Final = 8_192
 SUSPENDED_NS: Final = 1_000_000_000
 
 #: Events of which most change nothing, so that nobody has to hear of them.
-_OFTEN_EMPTY: Final = frozenset({Tick, Quote, TimeAdvanced})
+_OFTEN_EMPTY: Final = frozenset({Tick, Quote, TimeAdvanced, EngineStopping})
 
 #: Shown every step that was journaled, after its commit (or, in a batch, after it was added).
 Observer = Callable[[Event, Step], None]

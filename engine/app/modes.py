@@ -35,6 +35,7 @@ from engine.store.accounts import (
     start_run,
 )
 from engine.store.connection import EngineLock, open_writer, sqlite
+from engine.store.mending import mend_log
 from engine.store.migrate import upgrade
 from engine.store.start_checks import check_file, check_place
 from engine.store.vocabulary import RunKind, RunStatus
@@ -274,6 +275,7 @@ def backtest(
     check_place(database)
     with EngineLock(database):
         check_file(database)
+        mend_log(database)
         upgrade(database)
         connection = open_writer(database)
         try:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
 from engine.core.errors import BadInput, Retry
 from engine.core.messages import Flatten, Kill, Pause, Resume
+from engine.core.pipeline.adopting import EXTERNAL
 from engine.store.accounts import AccountRow, find_account, find_instrument, post_request
 from engine.store.connection import EngineLock, open_reader, open_writer, sqlite
-from engine.store.migrate import upgrade
+from engine.store.mending import mend_log
+from engine.store.migrate import open_current_reader, upgrade
+from engine.store.start_checks import check_file
 
 #: The account that people steer; backtests have nothing to steer.
 TRADED_ACCOUNT: Final = "paper"
@@ -41,11 +45,14 @@ def post(
 ) -> int:
     """Put a command into the mailbox of the traded account; return the request's number.
 
-    Raises BadInput for a database without such an account, and for a symbol or a strategy that it does not trade.
+    Where no engine holds the database it is checked and brought up to date first, as an engine would.
+
+    Raises BadInput for a database without such an account, and for a symbol or a strategy that it does not trade; Halt
+    for a file that a human has to look at; Retry where another process writes it.
     """
     if not database.exists():
         raise BadInput(f"The database {database} does not exist: name the one of your account with --db.")
-    upgrade(database)
+    _prepare(database)
     connection = open_writer(database)
     try:
         account = find_account(connection, TRADED_ACCOUNT)
@@ -65,12 +72,28 @@ def post(
         connection.close()
 
 
+def _prepare(database: Path) -> None:
+    lock = EngineLock(database)
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(lock)
+        except Retry:
+            # Whoever holds it has checked the file, and writes it now: to read its schema is safe, all else is not.
+            open_current_reader(database).close()
+            return
+        check_file(database)
+        mend_log(database)
+        upgrade(database)
+
+
 def _check_strategy(connection: sqlite.Connection, account: AccountRow, strategy_id: str | None) -> None:
     known = [
         name
         for (name,) in connection.execute(
             "SELECT strategy_id FROM strategies WHERE account_id = ?", (account.account_id,)
         )
+        # What nobody here bought has an owner in the tables, and no program that could be steered.
+        if name != EXTERNAL
     ]
     if strategy_id is not None and strategy_id not in known:
         raise BadInput(f"The strategy {strategy_id!r} is not of this account, which runs {', '.join(sorted(known))}.")

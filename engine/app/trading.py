@@ -14,29 +14,34 @@ from uuid import uuid4
 
 from engine.app.loop import EngineLoop, Observer, SendFence
 from engine.app.modes import TAPE_SETTINGS, RunSpec, make_pipeline, make_venue, opening, paper_namespace, register
-from engine.app.recovery import restore
+from engine.app.recovery import hand_over_again, has_unanswered, restore
 from engine.app.resuming import LastMoment, require_same_law
 from engine.core.errors import BadInput
-from engine.core.execution.order_table import OrderState
-from engine.core.execution.orders import WorkingOrder
 from engine.core.messages import (
     BarClosed,
-    CancelOrder,
     CorporateAction,
+    EngineStopping,
     Event,
     MarketEvent,
-    QueryOrder,
     Step,
     SubmitOrder,
     TimeAdvanced,
-    TradingState,
 )
 from engine.core.pipeline import Pipeline
-from engine.core.values import ClientOrderId, Leg
+from engine.core.pipeline.adopting import EXTERNAL
+from engine.core.values import ClientOrderId
 from engine.ports import Clock
-from engine.store.accounts import AccountRow, find_account, finish_run, open_account, pending_requests
-from engine.store.connection import EngineLock, open_writer, sqlite
+from engine.store.accounts import (
+    AccountRow,
+    find_account,
+    finish_run,
+    open_account,
+    pending_requests,
+    register_strategy,
+)
+from engine.store.connection import EngineLock, empty_log, open_writer, sqlite
 from engine.store.lease import Lease, process_owner, release_lease, take_lease
+from engine.store.mending import mend_log
 from engine.store.migrate import upgrade
 from engine.store.start_checks import check_file, check_place
 from engine.store.vocabulary import RunKind, RunStatus
@@ -44,8 +49,8 @@ from engine.store.writer import SqliteJournal
 from engine.venues.paper_book import PaperBook
 
 ACCOUNT_NAME: Final = "paper"
-
-_UNANSWERED: Final = frozenset({OrderState.NEW, OrderState.UNKNOWN})
+#: What stands in place of a program: nobody steers this owner.
+EXTERNAL_OWNER: Final = "-"
 
 
 def book_path(database: Path) -> Path:
@@ -87,6 +92,8 @@ class TradingAccount:
         self._lease: Lease
         self._run_id = 0
         self._last_moment = LastMoment()
+        # Market time, ns UTC.
+        self._compare_at_ts_ns = 0
         #: Steps that an earlier process had journaled.
         self.recovered_steps = 0
 
@@ -112,6 +119,7 @@ class TradingAccount:
         now_ts_ns = self._clock.now_ns()
         check_file(self.database, now_ts_ns=now_ts_ns)
         require_same_law(self.database, ACCOUNT_NAME)
+        mend_log(self.database)
         upgrade(self.database)
         self._connection = open_writer(self.database)
         stack.callback(self._connection.close)
@@ -123,6 +131,7 @@ class TradingAccount:
         submitted = restore(self.pipeline, self._connection, self.account, observer=self._on_restored)
         self._journal = SqliteJournal(self._connection, self.account, epoch=self._lease.epoch)
         self.recovered_steps = self._journal.step_count
+        mend_log(book_path(self.database))
         book = stack.enter_context(PaperBook(book_path(self.database)))
         self._check_same_venue(book)
         self.venue = make_venue(spec, book)
@@ -135,6 +144,10 @@ class TradingAccount:
             fence=SendFence(clock=self._clock, verify=self._journal.verify_lease),
         )
         self._run_id = register(self._connection, self.account, spec, RunKind.PAPER, now_ts_ns)
+        # Who owns what the venue holds and no strategy bought: rows of positions refer to their owner.
+        register_strategy(
+            self._connection, self.account.account_id, EXTERNAL, import_string=EXTERNAL_OWNER, parameters={}
+        )
         # What an operator asked for meanwhile comes before anything that leaves for the venue again.
         self._take_requests()
         self._reconcile(submitted)
@@ -203,28 +216,30 @@ class TradingAccount:
             )
 
     def _reconcile(self, submitted: dict[ClientOrderId, SubmitOrder]) -> None:
-        # Before anything new: an order without an answer is handed over again, with the same id and payload (the
-        # process may have died between the commit and the send, and to this venue the same id is the same order);
-        # every other open order is asked about, and a cancel that was wanted is wanted again.
-        now_ts_ns = self.pipeline.now_ts_ns
-        for order in self.pipeline.execution.open_orders():
-            identity = order.client_order_id
-            if order.state in _UNANSWERED and not self._is_held_back(order):
-                self.venue.send(submitted[identity])
-            else:
-                self.venue.send(QueryOrder(client_order_id=identity, decided_ts_ns=now_ts_ns))
-            if order.cancel_requested:
-                self.venue.send(CancelOrder(client_order_id=identity, decided_ts_ns=now_ts_ns))
+        """Learn what became of the last requests, then compare the books with what the venue lists.
+
+        There is no `EngineStarted` in a paper account's journal: `hand_over_again` says why.
+        """
+        hand_over_again(self.pipeline, self.venue, submitted)
         self.loop.settle()
+        self._compare()
         self.loop.commit()
 
-    def _is_held_back(self, order: WorkingOrder) -> bool:
-        # An entry that nobody wants any more, or that may not be made now: asked about, so that it ends if it never
-        # left. An order that protects or closes is sent again whatever the state.
-        if order.leg is not Leg.ENTRY:
-            return False
-        state = self.pipeline.desk.trading_states.effective(order.strategy_id, order.instrument_id)
-        return order.cancel_requested or state is not TradingState.ACTIVE
+    def _compare(self) -> None:
+        # A listing that agrees is an empty step, of which no journal tells; before its funding an account has nothing
+        # to compare. Whatever is on its way is waited for: its own report shall be the first word of it.
+        if not self._journal.step_count or has_unanswered(self.pipeline):
+            return
+        now_ts_ns = self.pipeline.now_ts_ns
+        self._compare_at_ts_ns = now_ts_ns + self.spec.risk.reconcile_ns
+        self.venue.query_account(now_ts_ns)
+        self.loop.settle()
+
+    def _between_events(self, event: MarketEvent) -> None:
+        # What is to be done where time moves, before the event that moves it.
+        self._take_requests()
+        if event.received_ts_ns >= self._compare_at_ts_ns:
+            self._compare()
 
     # --- working -------------------------------------------------------------------------------------------
 
@@ -235,7 +250,7 @@ class TradingAccount:
         the data ended.
         """
         self._take_requests()
-        events = _Watched(self._remaining(), pace=pace, before=self._take_requests, until_ts_ns=until_ts_ns)
+        events = _Watched(self._remaining(), pace=pace, before=self._between_events, until_ts_ns=until_ts_ns)
         self.loop.run(events)
         return events.has_ended
 
@@ -292,12 +307,27 @@ class TradingAccount:
         return self.loop.process(event, on_append=taken)
 
     def finish(self, *, is_complete: bool) -> None:
-        """Commit what is open, write how the run ended, and give the account back."""
+        """Write how the run ended, make the database whole without its log, and give the account back.
+
+        A run that is not complete was stopped: nobody will watch its entries, so those that work are canceled; stops
+        and other exits stay. The data's end, or that of `until`, is no stop: the next run goes on where it was.
+        """
+        if not is_complete:
+            self._stop()
         self.loop.commit()
         status = RunStatus.FINISHED if is_complete else RunStatus.INTERRUPTED
         now_ts_ns = self._clock.now_ns()
         finish_run(self._connection, self._run_id, status=status, finished_ts_ns=now_ts_ns)
         release_lease(self._connection, self._lease, now_ts_ns=now_ts_ns)
+        # Last, so that the file alone tells all of it; a reader that is in the way keeps the log, and nothing is lost.
+        empty_log(self._connection)
+
+    def _stop(self) -> None:
+        now_ts_ns = self.pipeline.now_ts_ns
+        self.loop.process(
+            EngineStopping(venue_ts_ns=now_ts_ns, received_ts_ns=now_ts_ns, reason="the engine was told to stop")
+        )
+        self.loop.settle()
 
     @property
     def lease(self) -> Lease:
@@ -311,14 +341,14 @@ class TradingAccount:
 
 
 class _Watched:
-    """Iterate over events, with a look at the operator's mailbox and the pace before each one that moves time."""
+    """Iterate over events at a pace; before each one that moves time there is a moment for everything else."""
 
     def __init__(
         self,
         events: Iterator[MarketEvent],
         *,
         pace: Callable[[MarketEvent], bool],
-        before: Callable[[], None],
+        before: Callable[[MarketEvent], None],
         until_ts_ns: int | None,
     ) -> None:
         self._events = events
@@ -335,6 +365,6 @@ class _Watched:
             if not self._pace(event):
                 return
             if isinstance(event, BarClosed | TimeAdvanced):
-                self._before()
+                self._before(event)
             yield event
         self.has_ended = True

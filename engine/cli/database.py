@@ -23,12 +23,20 @@ def path(*, database: DatabaseOption = None) -> None:
 
 @app.command()
 def upgrade(*, database: NewDatabaseOption = None) -> None:
-    """Make the database, or bring it up to date. Every row is kept."""
+    """Make the database, or bring it up to date. Every row is kept.
+
+    What is there is checked before, as an engine checks it.
+    """
     from engine.store.connection import EngineLock
+    from engine.store.mending import mend_log
     from engine.store.migrate import upgrade as upgrade_database
+    from engine.store.start_checks import check_file, check_place
 
     target = database_path(database)
+    check_place(target)
     with EngineLock(target):
+        check_file(target)
+        mend_log(target)
         revision = upgrade_database(target)
     typer.echo(f"{target} is at revision {revision}.")
 

@@ -23,6 +23,7 @@ from engine.core.messages import (
     DecisionMade,
     EquityMarked,
     Event,
+    ExternalOrderSeen,
     FeeCharged,
     GapMarked,
     InputsRefused,
@@ -50,9 +51,9 @@ _SIGNALS_KEPT: Final = 12
 _ORDERS_KEPT: Final = 40
 _TRIPS_KEPT: Final = 1_000
 #: Facts that no panel shows: they are details of a trade, an entry or a decision that one shows, and are in the tables.
-#: Of an adjustment the position that it leaves is shown.
+#: Of an adjustment the position that it leaves is shown, and an order that is not ours halts, with its words.
 UNSHOWN: Final[frozenset[type]] = frozenset(
-    {BracketPlanned, FeeCharged, LotClosed, PositionAdjusted, QuoteConsulted, SignalRefused}
+    {BracketPlanned, ExternalOrderSeen, FeeCharged, LotClosed, PositionAdjusted, QuoteConsulted, SignalRefused}
 )
 _SEVERITY: Final = {TradingState.ACTIVE: 0, TradingState.REDUCING: 1, TradingState.HALTED: 2}
 

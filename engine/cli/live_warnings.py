@@ -1,4 +1,4 @@
-"""What an operator has to look at, from the facts of a run: breakers, halts of the exchange, suspense, good faith."""
+"""What an operator has to look at, from the facts of a run: breakers, halts, suspense, other words of the venue."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ from typing import Any, Final
 from engine.core.messages import (
     Bar,
     BreakerChanged,
+    ComparisonVerdict,
+    ExternalOrderSeen,
     GoodFaithViolated,
     InstrumentStatusChanged,
     PositionAdjusted,
+    PositionCompared,
     SignalRefused,
     SuspenseBooked,
     SymbolChanged,
@@ -40,18 +43,21 @@ class Warnings:
         self._symbol_of = symbol_of
         self._tripped: dict[tuple[str, _Scope], BreakerChanged] = {}
         self._halted: dict[InstrumentId, InstrumentStatusChanged] = {}
+        self._drifts: dict[InstrumentId, PositionCompared] = {}
         # `Any`: each handler takes its own fact, and the key proves which.
         self.handlers: dict[type, Callable[[Any], None]] = {
             BreakerChanged: self._breaker,
             InstrumentStatusChanged: self._status,
             SuspenseBooked: self._suspense,
             GoodFaithViolated: self._good_faith,
+            PositionCompared: self._compared,
         }
 
     def lines(self) -> list[str]:
         """Return a line per breaker that is tripped, halt that lasts, and kind of entry in the books to look at."""
         found = [f"BREAKER {self._breaker_words(fact)}" for fact in self._tripped.values()]
         found += [f"HALTED by the exchange {self._status_words(fact)}" for fact in self._halted.values()]
+        found += [f"DIFFERS from the venue {_compared_words(fact)}" for fact in self._drifts.values()]
         for name, table in (("suspense", "suspense"), ("good_faith", "good_faith_violations")):
             if self._counts[name]:
                 found.append(f"LOOK at the table {table}: {self._counts[name]} {COUNTED[name]}")
@@ -76,6 +82,13 @@ class Warnings:
 
     def _good_faith(self, fact: GoodFaithViolated) -> None:
         self._counts["good_faith"] += -1 if fact.quantity < 0 else 1
+
+    def _compared(self, fact: PositionCompared) -> None:
+        # What was adopted halts its instrument, and that is said with the trading states.
+        if fact.verdict is ComparisonVerdict.DRIFT:
+            self._drifts[fact.instrument_id] = fact
+        else:
+            self._drifts.pop(fact.instrument_id, None)
 
     # --- lines of a view without a screen ------------------------------------------------------------------
 
@@ -121,7 +134,23 @@ def _plain_words(fact: object) -> str | None:
             return f"signal {fact.signal_id} not followed: {fact.reason}"
         case PositionAdjusted():
             return f"{fact.symbol} position adjusted by {fact.quantity:+f}: {fact.kind} ({fact.source})"
+        case PositionCompared():
+            return _COMPARISONS[fact.verdict] + _compared_words(fact)
+        case ExternalOrderSeen():
+            what = f"{fact.side} {fact.quantity:f} {fact.symbol}, {fact.status}"
+            return f"WARNING the venue lists order {fact.venue_order_id} that is not known here: {what}"
         case SymbolChanged():
             return f"{fact.from_symbol} is called {fact.to_symbol} from now on ({fact.source})"
         case _:
             return None
+
+
+_COMPARISONS: Final = {
+    ComparisonVerdict.DRIFT: "WARNING differs from the venue: ",
+    ComparisonVerdict.EQUAL: "agrees with the venue again: ",
+    ComparisonVerdict.ADOPTED: "WARNING taken over from the venue: ",
+}
+
+
+def _compared_words(fact: PositionCompared) -> str:
+    return f"{fact.symbol} {fact.booked:f} in the books, {fact.listed:f} there"

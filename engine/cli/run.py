@@ -95,7 +95,8 @@ def run(
     """Trade on paper, with a live view; a killed run goes on after the last input that it journaled.
 
     Without a file the built-in market is traded: the first session warms the strategy up, the next one is shown.
-    Every further start shows one more session of the same account. Ctrl-C stops in order.
+    Every further start shows one more session of the same account. Ctrl-C or SIGTERM stops in order: working entries
+    are canceled, stops stay; the end of the data, or of --until, cancels nothing.
     """
     from engine.app.modes import RunSpec
     from engine.app.settings import load_risk

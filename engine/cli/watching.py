@@ -77,7 +77,7 @@ class Watch:
         for each in self._view.restrictions():
             self._console.print(each, style="bold yellow", markup=False, highlight=False)
         if was_stopped:
-            self._console.print("Stopped in order; start again to go on.")
+            self._console.print("Stopped in order: working entries are canceled, stops stay. Start again to go on.")
         elif has_ended:
             self._console.print("The data have been replayed to their end.")
         else:

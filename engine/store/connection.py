@@ -25,7 +25,17 @@ if TYPE_CHECKING:
 else:
     from pysqlite3 import dbapi2 as sqlite
 
-__all__ = ["EngineLock", "check_folder", "explained", "open_reader", "open_writer", "path_of", "sqlite", "transaction"]
+__all__ = [
+    "EngineLock",
+    "check_folder",
+    "empty_log",
+    "explained",
+    "open_reader",
+    "open_writer",
+    "path_of",
+    "sqlite",
+    "transaction",
+]
 
 #: Older releases have a race between a WAL reset and a commit (sqlite.org/wal.html, fixed in 3.51.3).
 SQLITE_VERSION_MIN: Final = (3, 51, 3)
@@ -178,6 +188,16 @@ def check_folder(path: Path) -> None:
         raise BadInput(f"The folder {folder} of the database {path.name} does not exist: make it or name another.")
     if not os.access(folder, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
         raise BadInput(f"The database {path} cannot be written: change its permissions or name another file.")
+
+
+def empty_log(connection: sqlite.Connection) -> bool:
+    """Move the log into the file and cut it to nothing; return False where a reader or writer was in the way.
+
+    Waits for them as long as any statement does. Raises Halt where the disk fails.
+    """
+    with explained(path_of(connection)):
+        (is_busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    return not is_busy
 
 
 def path_of(connection: sqlite.Connection) -> str:

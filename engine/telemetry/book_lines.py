@@ -1,4 +1,4 @@
-"""Log lines of the books and of plans: the facts that have no order of their own to tell them."""
+"""Log lines of the books, of plans and of comparisons with the venue: facts without an order that would tell them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from typing import Any, Final
 from engine.core.messages import (
     AdjustmentKind,
     BracketPlanned,
+    ComparisonVerdict,
+    ExternalOrderSeen,
     FeeCharged,
     GoodFaithViolated,
     LotClosed,
     PositionAdjusted,
+    PositionCompared,
     SignalRefused,
     SuspenseBooked,
     SymbolChanged,
@@ -100,6 +103,26 @@ def _signal_refused(fact: SignalRefused) -> BookLine:
     return logging.WARNING, "signal_refused", {"signal_id": fact.signal_id, "reason": fact.reason}
 
 
+def _external_order_seen(fact: ExternalOrderSeen) -> BookLine:
+    # The symbol too: an instrument that this run does not know has no other name.
+    names = ("symbol", "venue_order_id", "side", "order_type", "quantity", "filled_quantity", "limit_price")
+    details = {name: getattr(fact, name) for name in (*names, "stop_price", "status")}
+    return logging.WARNING, "external_order_seen", details | {"created": event_time(fact.created_ts_ns)}
+
+
+def _position_compared(fact: PositionCompared) -> BookLine:
+    details = {"booked": fact.booked, "listed": fact.listed, "verdict": fact.verdict}
+    return _COMPARISON_LEVELS[fact.verdict], "position_compared", details
+
+
+_COMPARISON_LEVELS: Final = {
+    ComparisonVerdict.DRIFT: logging.WARNING,
+    ComparisonVerdict.EQUAL: logging.INFO,
+    # From here on the books hold what nobody here bought, or miss what somebody else sold.
+    ComparisonVerdict.ADOPTED: logging.CRITICAL,
+}
+
+
 # `Any`: each maker takes its own fact, and the key proves which. The level is the loudest that it can be.
 BOOK_LINES: Final[dict[type, tuple[int, Callable[[Any], BookLine]]]] = {
     LotClosed: (logging.DEBUG, _lot_closed),
@@ -110,4 +133,6 @@ BOOK_LINES: Final[dict[type, tuple[int, Callable[[Any], BookLine]]]] = {
     SymbolChanged: (logging.INFO, _symbol_changed),
     BracketPlanned: (logging.INFO, _bracket_planned),
     SignalRefused: (logging.WARNING, _signal_refused),
+    ExternalOrderSeen: (logging.WARNING, _external_order_seen),
+    PositionCompared: (logging.CRITICAL, _position_compared),
 }

@@ -109,7 +109,7 @@ class PaperVenue:
         return instrument_id in self._busy
 
     def query_account(self, asked_ts_ns: int) -> None:
-        """List every order that was ever taken, with its executions, and what is held; asked at a moment, ns UTC."""
+        """List the orders that are open or ended in the last day, and what is held; asked at a moment, ns UTC."""
         self._desk.answer(account_listing(self._desk, asked_ts_ns))
         self._desk.finish()
 

@@ -54,6 +54,20 @@ def test_no_engine_starts_on_a_bad_database(ratchet: Run, market: Path, copy: Pa
         assert files_of(copy.parent) == before
 
 
+@pytest.mark.parametrize("name", BAD_DATABASES)
+def test_nobody_else_opens_a_bad_database_for_writing(ratchet: Run, copy: Path, name: str) -> None:
+    spoil, said, code = BAD_DATABASES[name]
+    spoil(copy)
+    before = files_of(copy.parent)
+    for command in (("db", "upgrade"), ("kill",)):
+        if command == ("kill",) and not copy.exists():
+            said, code = "does not exist", 2
+        sentence = _refused(ratchet, *command, "--db", copy, code=code)
+        assert said in sentence
+        assert str(copy) in sentence
+        assert files_of(copy.parent) == before
+
+
 def test_a_second_engine_is_refused(ratchet: Run, market: Path, copy: Path) -> None:
     before = files_of(copy.parent)
     with EngineLock(copy):

@@ -13,16 +13,20 @@ from engine.cli.tables import quantity
 from engine.core.messages import (
     Bar,
     BreakerChanged,
+    ComparisonVerdict,
+    ExternalOrderSeen,
     Fact,
     InstrumentStatusChanged,
     Kill,
+    ListedStatus,
+    PositionCompared,
     Step,
     SuspenseBooked,
     SuspenseKind,
     SymbolChanged,
     TimeAdvanced,
 )
-from engine.core.values import MINUTE_NS, ExecutionId, InstrumentId, Side, instrument_from_symbol
+from engine.core.values import MINUTE_NS, ExecutionId, InstrumentId, OrderType, Side, instrument_from_symbol
 from engine.testing.scenario import OPEN_TS_NS, SPY, Scenario, enter
 
 _SPY = {SPY: instrument_from_symbol("SPY", 1)}
@@ -156,3 +160,42 @@ def test_what_needs_a_human_is_told_until_it_is_over() -> None:
     ]
     assert lines[4] == "SPY is called SPX1 from now on (file)"
     assert lines[5] == "exchange: trades SPX1: LUDP"
+
+
+def test_what_the_venue_says_otherwise_is_told_until_they_agree() -> None:
+    now = TimeAdvanced(venue_ts_ns=OPEN_TS_NS, received_ts_ns=OPEN_TS_NS)
+    drift = PositionCompared(
+        instrument_id=SPY,
+        symbol="SPY",
+        booked=Decimal(0),
+        listed=Decimal(5),
+        verdict=ComparisonVerdict.DRIFT,
+        ts_ns=OPEN_TS_NS,
+    )
+    external = ExternalOrderSeen(
+        venue_order_id="v-7",
+        instrument_id=SPY,
+        symbol="SPY",
+        side=Side.BUY,
+        order_type=OrderType.MARKET,
+        quantity=Decimal(5),
+        filled_quantity=Decimal(5),
+        status=ListedStatus.FILLED,
+        limit_price=None,
+        stop_price=None,
+        created_ts_ns=OPEN_TS_NS,
+        ts_ns=OPEN_TS_NS,
+    )
+    stream = io.StringIO()
+    with LiveView(_SPY, title="test", console=Console(file=stream, width=80)) as view:
+        view(now, Step((external, drift), ()))
+        assert view.restrictions() == ["DIFFERS from the venue SPY 0 in the books, 5 there"]
+        view(now, Step((replace(drift, verdict=ComparisonVerdict.ADOPTED),), ()))
+        view(now, Step((replace(drift, booked=Decimal(5), verdict=ComparisonVerdict.EQUAL),), ()))
+        assert view.restrictions() == []
+    assert [line.split(" EDT ")[1] for line in stream.getvalue().splitlines()] == [
+        "WARNING the venue lists order v-7 that is not known here: buy 5 SPY, filled",
+        "WARNING differs from the venue: SPY 0 in the books, 5 there",
+        "WARNING taken over from the venue: SPY 0 in the books, 5 there",
+        "agrees with the venue again: SPY 5 in the books, 5 there",
+    ]

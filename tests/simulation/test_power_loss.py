@@ -16,12 +16,14 @@ from engine.core.execution.bracket_table import ExitStyle
 from engine.core.messages import BarClosed, Command, Event, SubmitOrder
 from engine.store.check import check_database
 from engine.store.connection import open_writer
+from engine.store.mending import mend_log
 from engine.store.migrate import upgrade
 from engine.store.writer import MemoryJournal, SqliteJournal
 from engine.testing.old_databases import restore_dump
 from engine.testing.power import (
     Fault,
     FaultKind,
+    OperationKind,
     Outcome,
     PowerCut,
     Recorder,
@@ -130,10 +132,48 @@ def test_a_failed_sync_loses_nothing_when_the_database_is_closed(session: Record
 
 
 def test_a_failed_sync_before_a_kill_is_not_safe(session: Recording) -> None:
-    # The limit that docs/power-loss.md states, and the proof that the test above can fail.
+    # What `mend_log` is for, and the proof that the tests above and below can fail.
     halted = record_failed_sync(session, at_sync=38)
     killed = record_killed(halted, begins_with_upgrade=False)
     assert _bad(cut_power(killed, 60, seed=1, until=60))
+
+
+@pytest.mark.parametrize("begins_with_upgrade", [False, True], ids=["opened", "upgraded"])
+def test_a_failed_sync_before_a_kill_is_mended_at_the_next_start(
+    session: Recording, *, begins_with_upgrade: bool
+) -> None:
+    for at_sync in (7, 21, 38, 51):
+        halted = record_failed_sync(session, at_sync=at_sync)
+        killed = record_killed(halted, begins_with_upgrade=begins_with_upgrade, is_mended=True)
+        assert halted.halted_at is not None
+        first = next(operation for operation in killed.operations if operation.kind is OperationKind.WRITE)
+        assert first.name == f"{DATABASE}-wal"
+        mended = next(mark.position for mark in killed.marks if mark.what == "the mended log")
+        # Most cuts where it was lost before: within the mending and soon after.
+        for until, images in ((mended, 15), (mended + 60, 15), (None, 10)):
+            assert _bad(cut_power(killed, images, seed=at_sync, until=until)) == []
+
+
+def test_a_log_whose_mending_fails_halts_and_is_mended_later(tmp_path: Path, before: Before) -> None:
+    path = _fresh(tmp_path, before)
+    log = path.with_name(f"{DATABASE}-wal")
+    first = open_writer(path)
+    try:
+        _append(journal_of(first), STEP)
+        data = log.read_bytes()
+        with Recorder(tmp_path) as recorder:
+            recorder.fail(Fault(kind=FaultKind.SYNC_ERROR, at=0))
+            with pytest.raises(Halt, match=r"wal \(Input/output error\) when its bytes were to be made durable"):
+                mend_log(path, recorder.disk_calls())
+            assert mend_log(path, recorder.disk_calls())
+            written = b"".join(each.data for each in recorder.operations if each.kind is OperationKind.WRITE)
+        assert written == data * 2 == log.read_bytes() * 2
+        assert [each.kind for each in recorder.operations][-2:] == [OperationKind.SYNC, OperationKind.SYNC_FOLDER]
+        assert journal_of(first).step_count == STEP
+    finally:
+        first.close()
+    assert not log.exists()
+    assert not mend_log(path)
 
 
 # --- disks that fail in a commit ------------------------------------------------------------------------------------

@@ -17,19 +17,31 @@ from engine.core.messages import (
     AdjustmentKind,
     Bar,
     BracketPlanned,
+    ComparisonVerdict,
     ExitPlan,
+    ExternalOrderSeen,
     Fact,
     FeeCharged,
     GoodFaithViolated,
+    ListedStatus,
     LotClosed,
     PositionAdjusted,
+    PositionCompared,
     Step,
     SuspenseBooked,
     SuspenseKind,
     SymbolChanged,
     TimeAdvanced,
 )
-from engine.core.values import SECOND_NS, ClientOrderId, ExecutionId, Side, StrategyId, instrument_from_symbol
+from engine.core.values import (
+    SECOND_NS,
+    ClientOrderId,
+    ExecutionId,
+    OrderType,
+    Side,
+    StrategyId,
+    instrument_from_symbol,
+)
 from engine.telemetry.logs import StepLogger, configure_logging
 from engine.telemetry.masking import MASK, forget_masked_values
 from engine.telemetry.step_logger import SILENT
@@ -162,3 +174,45 @@ def test_plans_new_symbols_and_revised_bars_are_said() -> None:
     assert "break_even_distance" not in first
     assert (second["event"], second["from_symbol"], second["to_symbol"]) == ("symbol_changed", "SPY", "SPX1")
     assert (third["event"], third["revision"], third["level"]) == ("bar_revised", 2, "info")
+
+
+def external_order() -> ExternalOrderSeen:
+    return ExternalOrderSeen(
+        venue_order_id="v-7",
+        instrument_id=None,
+        symbol="GME",
+        side=Side.SELL,
+        order_type=OrderType.LIMIT,
+        quantity=Decimal(4),
+        filled_quantity=Decimal(1),
+        status=ListedStatus.WORKING,
+        limit_price=Decimal("21.5"),
+        stop_price=None,
+        created_ts_ns=OPEN_TS_NS,
+        ts_ns=OPEN_TS_NS + SECOND_NS,
+    )
+
+
+def test_an_order_that_is_not_ours_is_a_warning_with_its_terms() -> None:
+    (line,) = _told(external_order(), level="warning")
+    assert (line["event"], line["level"], line["venue_order_id"]) == ("external_order_seen", "warning", "v-7")
+    assert (line["symbol"], line["side"], line["quantity"], line["filled_quantity"]) == ("GME", "sell", "4", "1")
+    assert (line["status"], line["limit_price"], line["created"]) == ("working", "21.5", "2024-03-26T13:30:00.000Z")
+    assert "instrument" not in line
+
+
+@pytest.mark.parametrize(
+    ("verdict", "level"),
+    [
+        (ComparisonVerdict.DRIFT, "warning"),
+        (ComparisonVerdict.EQUAL, "info"),
+        (ComparisonVerdict.ADOPTED, "critical"),
+    ],
+)
+def test_how_loud_a_comparison_with_the_venue_is(verdict: ComparisonVerdict, level: str) -> None:
+    compared = PositionCompared(
+        instrument_id=SPY, symbol="SPY", booked=Decimal(3), listed=Decimal(5), verdict=verdict, ts_ns=OPEN_TS_NS
+    )
+    (line,) = _told(compared)
+    assert (line["event"], line["level"], line["symbol"]) == ("position_compared", level, "SPY")
+    assert (line["booked"], line["listed"], line["verdict"]) == ("3", "5", verdict)

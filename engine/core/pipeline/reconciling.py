@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final
 
+from engine.core.execution.order_table import OrderState
 from engine.core.execution.orders import WorkingOrder
 from engine.core.execution.recovering import Absence
 from engine.core.execution.settings import Deadlines
@@ -140,7 +141,9 @@ class Reconciler:
     # --- our orders ------------------------------------------------------------------------------------------
 
     def _catch_up(self, order: WorkingOrder, each: ListedOrder, listed: AccountListed, draft: Draft) -> None:
-        self._execution.recovery.listed(order, each.venue_order_id, draft)
+        # What both sides know as refused needs no name: there is nothing of it to find again.
+        if order.state is not OrderState.REJECTED or each.status is not S.REJECTED:
+            self._execution.recovery.listed(order, each.venue_order_id, draft)
         for report in self._news(order, each, listed, draft):
             self._report(report, draft)
         is_over = not order.is_open and order.ended_ts_ns + self._settle_ns <= listed.asked_ts_ns

@@ -11,6 +11,7 @@ The recording is the same bytes each time: what the library takes from chance is
 
 from __future__ import annotations
 
+import errno
 import os
 from collections import Counter
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from random import Random
 from types import TracebackType
 from typing import Final, Self
 
+from engine.store.mending import DiskCalls
 from engine.testing.power.native import OK, Go, GoWrite, shim
 
 
@@ -176,6 +178,29 @@ class Recorder:
         """Return bytes that depend on the seed only."""
         return Random(self._seed).randbytes(count)
 
+    # --- what the engine does to files without the library -----------------------------------------------------
+
+    def disk_calls(self) -> DiskCalls:
+        """Return the system's calls for code that writes a file itself: recorded, and struck by faults, as all else."""
+        return DiskCalls(write=self._direct_write, sync=self._direct_sync)
+
+    def _direct_write(self, descriptor: int, data: bytes, offset: int) -> int:
+        done = os.pwrite(descriptor, data, offset)
+        self._note(OperationKind.WRITE, _name_of(descriptor), offset, data[:done])
+        return done
+
+    def _direct_sync(self, descriptor: int) -> None:
+        path = _path_of(descriptor)
+        if path == self._folder:
+            os.fsync(descriptor)
+            self._note(OperationKind.SYNC_FOLDER, "")
+            return
+        if self._is_due("sync"):
+            self._note(OperationKind.SYNC_FAILED, _name_of(descriptor))
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        os.fsync(descriptor)
+        self._note(OperationKind.SYNC, _name_of(descriptor))
+
     def _note(self, kind: OperationKind, name: str, offset: int = 0, data: bytes = b"") -> None:
         self.operations.append(Operation(kind=kind, name=name, offset=offset, data=data))
 
@@ -186,10 +211,20 @@ class Recorder:
     def _struck(self, file: int, call: str) -> int:
         if file not in self._names:
             return OK
+        return _STRIKES[self._fault.kind][1] if self._is_due(call) and self._fault is not None else OK
+
+    def _is_due(self, call: str) -> bool:
         number = self.calls[call]
         self.calls[call] += 1
         fault = self._fault
         if fault is None or _STRIKES[fault.kind][0] != call:
-            return OK
-        is_hit = number >= fault.at if fault.lasts else number == fault.at
-        return _STRIKES[fault.kind][1] if is_hit else OK
+            return False
+        return number >= fault.at if fault.lasts else number == fault.at
+
+
+def _path_of(descriptor: int) -> str:
+    return os.path.realpath(f"/proc/self/fd/{descriptor}")
+
+
+def _name_of(descriptor: int) -> str:
+    return Path(_path_of(descriptor)).name

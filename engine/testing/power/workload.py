@@ -21,6 +21,7 @@ from engine.core.messages import Event, Step
 from engine.core.values import instrument_from_symbol
 from engine.store.accounts import AccountRow, open_account, register_instruments, register_strategy
 from engine.store.connection import open_writer, sqlite
+from engine.store.mending import mend_log
 from engine.store.migrate import migrate_from_nothing, upgrade
 from engine.store.writer import MemoryJournal, SqliteJournal
 from engine.testing.power.images import Disk
@@ -116,6 +117,13 @@ class Life:
         upgrade(self._path)
         with self.opened() as connection:
             self._mark("the schema", connection)
+
+    def mend(self) -> None:
+        """Make the log reach the disk, as the engine does before it opens the database for writing."""
+        mend_log(self._path, self._recorder.disk_calls())
+        # Only now somebody may act upon what was found.
+        with self.opened() as connection:
+            self._mark("the mended log", connection)
 
     def register(self) -> None:
         """Open the account, with its instrument and its strategy."""
@@ -283,11 +291,12 @@ def record_failed_sync(session: Recording, *, at_sync: int) -> Recording:
     return record("failed sync", play, synchronous=Synchronous.FULL, files=disk.whole())
 
 
-def record_killed(halted: Recording, *, begins_with_upgrade: bool) -> Recording:
+def record_killed(halted: Recording, *, begins_with_upgrade: bool, is_mended: bool = False) -> Recording:
     """Record the life after a failed sync whose process was killed before it could close the database.
 
     The next process reads the failed commit from the memory of the system, where it is whole, though the disk never
-    got it. `begins_with_upgrade` is how the engine starts; without it the journal is opened at once.
+    got it. `begins_with_upgrade` is how the engine starts; without it the journal is opened at once. `is_mended` lets
+    it write the log once more before.
     """
     done = halted.operations[: halted.halted_at]
     on_disk, in_memory = Disk(halted.files), Disk(halted.files)
@@ -295,6 +304,8 @@ def record_killed(halted: Recording, *, begins_with_upgrade: bool) -> Recording:
     in_memory.follow(operation for operation in done if operation.kind is not OperationKind.SYNC_FAILED)
 
     def play(life: Life, _recorder: Recorder) -> None:
+        if is_mended:
+            life.mend()
         if begins_with_upgrade:
             life.upgrade()
         life.trade(len(history()))
@@ -302,7 +313,7 @@ def record_killed(halted: Recording, *, begins_with_upgrade: bool) -> Recording:
     after = record("killed", play, synchronous=Synchronous.FULL, files=in_memory.whole(), durable=on_disk.whole())
     before = [replace(mark, position=0) for mark in halted.marks if mark.position <= len(done)]
     # Nobody acknowledged the commit that failed; from its first write on, the next process builds upon it.
-    found = [] if begins_with_upgrade else [replace(after.marks[0], position=1)]
+    found = [] if begins_with_upgrade or is_mended else [replace(after.marks[0], position=1)]
     return replace(after, marks=(*before, *found, *after.marks[1:]))
 
 
