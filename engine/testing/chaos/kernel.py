@@ -375,6 +375,8 @@ class Kernel:
             return
         if self._now - self._fed_ts_ns > 2 * STEP_NS:
             self._tell_gap()
+            if self._life is not life:
+                return
         price, clock = self._market.prices[step], life.clock(self._now)
         self._engine(partial(life.engine.take, quote(price - _HALF_SPREAD, price + _HALF_SPREAD, clock)))
         if self._life is life:
