@@ -11,7 +11,7 @@ import pytest
 from engine.app.loop import SendFence
 from engine.core.errors import BadInput, Halt
 from engine.store.connection import open_writer
-from engine.store.lease import process_owner, release_lease, take_lease
+from engine.store.lease import process_owner, release_lease, renew_lease, take_lease
 from engine.store.writer import SqliteJournal
 
 SECOND = 1_000_000_000
@@ -106,3 +106,16 @@ def test_an_owner_tells_processes_apart(tmp_path: Path) -> None:
     (tmp_path / "7/stat").write_text("7 (my ratchet (x)) S " + " ".join(str(number) for number in range(4, 30)))
     assert process_owner(host="h", pid=7, proc=tmp_path) == "h, process 7, boot b-1, start 22"
     assert process_owner(host="h", pid=8, proc=tmp_path) == "h, process 8"
+
+
+def test_a_clock_that_is_not_proven_keeps_nobody_out(make_store: Callable[..., Any]) -> None:
+    """A start with a clock an hour ahead must not keep later engines out for an hour."""
+    connection, hour, now = make_store().connection, 3_600 * SECOND, 9_000 * SECOND
+    first = take_lease(connection, 1, owner="a", now_ts_ns=now + hour, is_clock_proven=False)
+    second = take_lease(connection, 1, owner="b", now_ts_ns=now, is_clock_proven=False)
+    assert (first.epoch, second.epoch) == (1, 2)
+    renew_lease(connection, second, now_ts_ns=now)
+    with pytest.raises(BadInput, match="set the clock"):
+        take_lease(connection, 1, owner="c", now_ts_ns=now - hour)
+    with pytest.raises(Halt, match="has taken the account over"):
+        renew_lease(connection, first, now_ts_ns=now)

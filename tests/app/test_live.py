@@ -1,0 +1,137 @@
+"""An engine at a venue that keeps the account: nothing is stepped before the first listings; no wrong clock starts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from engine.app.live import CLOCK_ERROR_NS_MAX, LiveEngine
+from engine.core.errors import Halt
+from engine.core.execution.bracket_table import ExitStyle
+from engine.core.messages import (
+    AccountListed,
+    CancelOrder,
+    Command,
+    EngineStarted,
+    EngineStopping,
+    Event,
+    OrderAcknowledged,
+    SubmitOrder,
+    TimeAdvanced,
+    VenueReport,
+)
+from engine.core.values import SECOND_NS
+from engine.store.writer import MemoryJournal
+from engine.testing.chaos.market import OPENS_TS_NS
+from engine.testing.chaos.plan import draw_plan
+from engine.testing.chaos.subject import chaos_trader, market_of, warm_up_events
+
+NOW = OPENS_TS_NS[0] + 60 * SECOND_NS
+RECONCILE_NS = 20 * SECOND_NS
+
+
+class Recorder:
+    """A venue that notes what it is sent and says nothing."""
+
+    exit_styles = tuple(ExitStyle)
+
+    def __init__(self) -> None:
+        self.sent: list[Command] = []
+        self.asked: list[int] = []
+
+    def send(self, command: Command) -> None:
+        self.sent.append(command)
+
+    def query_account(self, asked_ts_ns: int) -> None:
+        self.asked.append(asked_ts_ns)
+
+    def drain(self) -> Sequence[VenueReport | AccountListed]:
+        return ()
+
+
+class Engine:
+    """A live engine in memory, and what it did."""
+
+    def __init__(self) -> None:
+        plan = draw_plan(0, first_minute=0)
+        self.pipeline = chaos_trader().pipeline(plan)
+        self.journal = MemoryJournal()
+        for event in warm_up_events(market_of(plan.market_seed), 0):
+            self.journal.append(event, self.pipeline.step(event))
+        self.venue = Recorder()
+        self.engine = LiveEngine(self.pipeline, self.venue, self.journal, epoch=3, reconcile_ns=RECONCILE_NS)
+
+    def kinds(self) -> list[type[Event]]:
+        return [type(event) for event, _ in self.journal.steps[1:]]
+
+
+def listed(asked_ts_ns: int = NOW, venue_ts_ns: int | None = None, received_ts_ns: int | None = None) -> AccountListed:
+    received = asked_ts_ns + SECOND_NS if received_ts_ns is None else received_ts_ns
+    return AccountListed(
+        venue_ts_ns=asked_ts_ns if venue_ts_ns is None else venue_ts_ns,
+        received_ts_ns=received,
+        asked_ts_ns=asked_ts_ns,
+        orders=(),
+        positions=(),
+        is_complete=True,
+    )
+
+
+def test_listings_are_asked_for_at_once_and_then_in_their_time() -> None:
+    engine = Engine()
+    for seconds in range(0, 61, 5):
+        engine.engine.pass_time(NOW + seconds * SECOND_NS)
+    assert engine.venue.asked == [NOW + seconds * SECOND_NS for seconds in (0, 20, 40, 60)]
+
+
+def test_nothing_is_stepped_before_the_first_listings() -> None:
+    engine = Engine()
+    engine.engine.take(TimeAdvanced(venue_ts_ns=NOW, received_ts_ns=NOW))
+    engine.engine.pass_time(NOW)
+    assert engine.kinds() == []
+    engine.engine.take(listed())
+    assert engine.kinds() == [EngineStarted, AccountListed]
+    assert engine.engine.is_started
+
+
+def test_reports_before_the_listings_are_stepped_after_the_start_in_their_order() -> None:
+    engine = Engine()
+    report = OrderAcknowledged(venue_ts_ns=NOW, received_ts_ns=NOW, client_order_id="x", venue_order_id="v")  # type: ignore[arg-type]
+    engine.engine.take(report)
+    engine.engine.take(listed())
+    assert engine.kinds() == [EngineStarted, OrderAcknowledged, AccountListed]
+
+
+@pytest.mark.parametrize(("off_s", "word"), [(3_600, "ahead of"), (-3_600, "behind")])
+def test_an_engine_with_a_wrong_clock_does_not_start(off_s: int, word: str) -> None:
+    engine = Engine()
+    with pytest.raises(Halt, match=rf"3[56]\d\d s {word} the venue's: set it"):
+        engine.engine.take(listed(venue_ts_ns=NOW - off_s * SECOND_NS))
+    assert engine.kinds() == []
+    assert engine.venue.sent == []
+
+
+def test_a_clock_behind_the_journal_does_not_start() -> None:
+    engine = Engine()
+    engine.pipeline.now_ts_ns = NOW + 2 * CLOCK_ERROR_NS_MAX
+    with pytest.raises(Halt, match="set the clock of this machine"):
+        engine.engine.take(listed())
+
+
+def test_an_answer_that_took_too_long_is_none() -> None:
+    engine = Engine()
+    engine.engine.take(listed(received_ts_ns=NOW + CLOCK_ERROR_NS_MAX + 1))
+    assert not engine.engine.is_started
+    engine.engine.take(listed(NOW + CLOCK_ERROR_NS_MAX))
+    assert engine.engine.is_started
+
+
+def test_an_end_in_order_is_journaled_and_one_before_the_start_is_nothing() -> None:
+    engine = Engine()
+    engine.engine.stop("test", NOW)
+    assert engine.kinds() == []
+    engine.engine.take(listed())
+    engine.engine.stop("test", NOW + SECOND_NS)
+    assert EngineStopping not in engine.kinds()  # no entry worked: nothing changed
+    assert not [each for each in engine.venue.sent if isinstance(each, SubmitOrder | CancelOrder)]
