@@ -21,7 +21,7 @@ What it adds to the fill rules of `engine.matching`:
   at the first event after that. A market that never closes ends nothing.
 - *Times of reports.* A fill at a bar's open happened, and is received, at the bar's start; a fill in its rest
   happened at the bar's start (bars are labelled so) and is received at its end; on ticks and quotes both times are
-  the event's. `received_ts_ns` never decreases.
+  the event's. `received_ts_ns` never decreases, but after the answer to a question, which moves nobody's time.
 
 With a `PaperBook` each change is durable before its reports can be drained, so a restart at any point loses nothing.
 After a restart the market is known as of the last change; until an event is shown, orders are held against that, if
@@ -308,7 +308,7 @@ class PaperVenue:
         if identity in self._desk.orders:
             self._desk.deliver_again(identity, decided)
             return
-        self._desk.answer(rejected(identity, "unknown order", Moment(decided, self._desk.clock(decided))))
+        self._desk.answer(rejected(identity, "unknown order", Moment(decided, self._desk.now(decided))))
 
 
 def _is_valid(event: Tick | Quote) -> bool:

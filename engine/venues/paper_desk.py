@@ -134,6 +134,14 @@ class PaperDesk:
         account.received_ts_ns = max(account.received_ts_ns, ts_ns)
         return account.received_ts_ns
 
+    def now(self, ts_ns: int) -> int:
+        """Return when a question that was asked at a moment is answered; it moves nobody's time.
+
+        An account of several instruments is in several moments: a restart asks at the latest of them, and what it
+        asks about may stand in the middle of an earlier minute.
+        """
+        return max(self.account.received_ts_ns, ts_ns)
+
     def take(self, command: SubmitOrder, lane: Lane, decided_ts_ns: int) -> None:
         """Take a new order, which arrives after the latency; `decided_ts_ns` is in the lane's time."""
         self.account.commands += 1
@@ -237,7 +245,7 @@ class PaperDesk:
 
     def deliver_again(self, identity: ClientOrderId, decided_ts_ns: int) -> None:
         """Hand over all reports of an order again: the same execution ids, received now."""
-        received = self.clock(decided_ts_ns)
+        received = self.now(decided_ts_ns)
         for report in self._reports[identity]:
             late = report.received_ts_ns < received
             self._new.append(replace(report, received_ts_ns=received) if late else report)
@@ -425,7 +433,10 @@ class PaperDesk:
                 raise self._unnamed(book, f"an order in {order.command.symbol}")
         for report in contents.reports:
             self._reports[report.client_order_id].append(report)
-        self.busy = {identity for identity, lane in self.lanes.items() if lane.is_busy()}
+        # A bar whose open was matched before a kill and whose rest was not is work too: its lane would stay in it.
+        self.busy = {
+            identity for identity, lane in self.lanes.items() if lane.is_busy() or lane.phase_ts_ns is not None
+        }
 
     def _unnamed(self, book: PaperBook, what: str) -> BadInput:
         return BadInput(
