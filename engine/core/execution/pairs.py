@@ -86,7 +86,12 @@ class Pair:
     @property
     def left(self) -> Decimal:
         """Return what it still has to sell: each fill of any of its orders uses it up."""
-        return max(ZERO, self.quantity - sum((order.filled for order in self.orders), ZERO))
+        left = self.quantity
+        for order in self.orders:
+            # Most orders of a pair that was swapped often have filled nothing.
+            if order.filled:
+                left -= order.filled
+        return left if left > 0 else ZERO
 
     @property
     def open_orders(self) -> list[WorkingOrder]:
