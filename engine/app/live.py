@@ -10,15 +10,26 @@ from __future__ import annotations
 
 from typing import Final
 
-from engine.app.loop import Observer, StepLoop
+from engine.app.loop import Observer, SendFence, StepLoop
 from engine.core.errors import Halt
-from engine.core.messages import AccountListed, EngineStarted, EngineStopping, Event, TimeAdvanced, VenueReport
+from engine.core.messages import (
+    AccountListed,
+    CorporateAction,
+    EngineStarted,
+    EngineStopping,
+    Event,
+    MarketEvent,
+    OperatorCommand,
+    TimeAdvanced,
+)
 from engine.core.pipeline import Pipeline
 from engine.core.values import SECOND_NS
 from engine.ports import Journal, Venue
 
 #: An engine whose clock is further from its venue's does not start: its deadlines and sessions would be wrong.
 CLOCK_ERROR_NS_MAX: Final = 60 * SECOND_NS
+#: How often listings are asked for before the first ones are there, ns.
+_START_ASK_NS: Final = 5 * SECOND_NS
 
 
 class LiveEngine:
@@ -31,21 +42,23 @@ class LiveEngine:
         journal: Journal,
         *,
         epoch: int,
+        fence: SendFence,
         reconcile_ns: int,
         observer: Observer | None = None,
     ) -> None:
         """Put the parts together; the pipeline has replayed what the journal holds, and `epoch` is that of the lease.
 
+        `fence` stands before every send: a process that slept between a commit and a send may have been replaced.
         `reconcile_ns` is how often the venue's listings are asked for.
         """
         self._pipeline = pipeline
         self._venue = venue
         self._epoch = epoch
         self._reconcile_ns = reconcile_ns
-        self.loop = StepLoop(pipeline, venue, journal, is_durable=True, observer=observer)
+        self.loop = StepLoop(pipeline, venue, journal, is_durable=True, observer=observer, fence=fence)
         self._ask_at_ts_ns = 0
-        # What came before the first listings: it is stepped after the start, in its order.
-        self._early: list[VenueReport] = []
+        # What came before the first listings: it is stepped after the start, in its order, operators' words first.
+        self._early: list[Event] = []
         #: False until the first listings are there: nothing is stepped before.
         self.is_started = False
 
@@ -55,16 +68,18 @@ class LiveEngine:
         Raises Halt where the journal cannot be written, or where the clock is too far from the venue's.
         """
         if self.is_started:
-            self.loop.process(self._pipeline.essence(event) if isinstance(event, AccountListed) else event)
+            self.loop.process(self._pipeline.reconciler.essence(event) if isinstance(event, AccountListed) else event)
         elif isinstance(event, AccountListed):
             self._start(event)
-        elif isinstance(event, VenueReport):
+        elif not isinstance(event, MarketEvent) or isinstance(event, CorporateAction):
             self._early.append(event)
 
     def pass_time(self, now_ts_ns: int) -> None:
         """Tell the engine what time it is, ns UTC by its own clock, and ask for listings where it is time to."""
         if now_ts_ns >= self._ask_at_ts_ns:
-            self._ask_at_ts_ns = now_ts_ns + self._reconcile_ns
+            # Until the first listings are there nothing else can be done.
+            every_ns = self._reconcile_ns if self.is_started else min(_START_ASK_NS, self._reconcile_ns)
+            self._ask_at_ts_ns = now_ts_ns + every_ns
             self._venue.query_account(now_ts_ns)
         if self.is_started:
             self.loop.process(TimeAdvanced(venue_ts_ns=now_ts_ns, received_ts_ns=now_ts_ns))
@@ -76,8 +91,10 @@ class LiveEngine:
             self.loop.commit()
 
     def _start(self, listed: AccountListed) -> None:
-        if listed.received_ts_ns - listed.asked_ts_ns > CLOCK_ERROR_NS_MAX:
-            # No answer takes that long: it was asked for by another process, or by another clock.
+        # No answer takes so long: it was asked for by another process, or by another clock. And a part of the listings
+        # does not tell what is missing.
+        is_late = listed.received_ts_ns - listed.asked_ts_ns > CLOCK_ERROR_NS_MAX
+        if is_late or not listed.is_complete:
             return
         _check_clock(listed)
         now_ts_ns = listed.received_ts_ns
@@ -88,10 +105,10 @@ class LiveEngine:
             )
         self.is_started = True
         self.loop.process(EngineStarted(venue_ts_ns=now_ts_ns, received_ts_ns=now_ts_ns, epoch=self._epoch))
-        for report in self._early:
-            self.loop.process(report)
-        self._early.clear()
-        self.loop.process(self._pipeline.essence(listed))
+        early, self._early = sorted(self._early, key=lambda event: not isinstance(event, OperatorCommand)), []
+        for event in early:
+            self.loop.process(event)
+        self.loop.process(self._pipeline.reconciler.essence(listed))
 
 
 def _check_clock(listed: AccountListed) -> None:

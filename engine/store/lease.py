@@ -93,7 +93,8 @@ def check_clock(path: Path | str, *, renewed_ts_ns: int, now_ts_ns: int) -> None
     if now_ts_ns < renewed_ts_ns - CLOCK_STEP_NS_MAX:
         raise BadInput(
             f"The clock says {_clock_text(now_ts_ns)} and the last engine on {path} noted "
-            f"{_clock_text(renewed_ts_ns)}: set the clock of this machine and start again."
+            f"{_clock_text(renewed_ts_ns)}: set the clock of this machine, or, "
+            "if it is right now and was wrong then, start again at that time."
         )
 
 

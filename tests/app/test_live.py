@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
 from engine.app.live import CLOCK_ERROR_NS_MAX, LiveEngine
+from engine.app.loop import SendFence
 from engine.core.errors import Halt
 from engine.core.execution.bracket_table import ExitStyle
 from engine.core.messages import (
@@ -16,6 +18,7 @@ from engine.core.messages import (
     EngineStarted,
     EngineStopping,
     Event,
+    Kill,
     OrderAcknowledged,
     SubmitOrder,
     TimeAdvanced,
@@ -50,17 +53,31 @@ class Recorder:
         return ()
 
 
+class Still:
+    """A clock that stands."""
+
+    def now_ns(self) -> int:
+        return NOW
+
+
 class Engine:
     """A live engine in memory, and what it did."""
 
     def __init__(self) -> None:
-        plan = draw_plan(0, first_minute=0)
+        plan = draw_plan(1, first_minute=0)
         self.pipeline = chaos_trader().pipeline(plan)
         self.journal = MemoryJournal()
         for event in warm_up_events(market_of(plan.market_seed), 0):
             self.journal.append(event, self.pipeline.step(event))
         self.venue = Recorder()
-        self.engine = LiveEngine(self.pipeline, self.venue, self.journal, epoch=3, reconcile_ns=RECONCILE_NS)
+        self.engine = LiveEngine(
+            self.pipeline,
+            self.venue,
+            self.journal,
+            epoch=3,
+            fence=SendFence(clock=Still(), verify=lambda: None),
+            reconcile_ns=RECONCILE_NS,
+        )
 
     def kinds(self) -> list[type[Event]]:
         return [type(event) for event, _ in self.journal.steps[1:]]
@@ -78,11 +95,15 @@ def listed(asked_ts_ns: int = NOW, venue_ts_ns: int | None = None, received_ts_n
     )
 
 
-def test_listings_are_asked_for_at_once_and_then_in_their_time() -> None:
+def test_listings_are_asked_for_often_at_first_and_then_in_their_time() -> None:
     engine = Engine()
     for seconds in range(0, 61, 5):
         engine.engine.pass_time(NOW + seconds * SECOND_NS)
-    assert engine.venue.asked == [NOW + seconds * SECOND_NS for seconds in (0, 20, 40, 60)]
+    assert engine.venue.asked == [NOW + seconds * SECOND_NS for seconds in range(0, 61, 5)]
+    engine.engine.take(listed(NOW + 60 * SECOND_NS))
+    for seconds in range(65, 131, 5):
+        engine.engine.pass_time(NOW + seconds * SECOND_NS)
+    assert engine.venue.asked[13:] == [NOW + seconds * SECOND_NS for seconds in (65, 85, 105, 125)]
 
 
 def test_nothing_is_stepped_before_the_first_listings() -> None:
@@ -135,3 +156,17 @@ def test_an_end_in_order_is_journaled_and_one_before_the_start_is_nothing() -> N
     engine.engine.stop("test", NOW + SECOND_NS)
     assert EngineStopping not in engine.kinds()  # no entry worked: nothing changed
     assert not [each for each in engine.venue.sent if isinstance(each, SubmitOrder | CancelOrder)]
+
+
+def test_an_operators_word_before_the_listings_is_not_lost() -> None:
+    engine = Engine()
+    killed = Kill(venue_ts_ns=NOW, received_ts_ns=NOW, reason="test", requested_by="test")
+    engine.engine.take(killed)
+    engine.engine.take(listed())
+    assert engine.kinds() == [EngineStarted, Kill, AccountListed]
+
+
+def test_a_part_of_the_listings_starts_nothing() -> None:
+    engine = Engine()
+    engine.engine.take(replace(listed(), is_complete=False))
+    assert not engine.engine.is_started

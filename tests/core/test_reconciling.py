@@ -397,7 +397,7 @@ def test_the_essence_of_a_listing_is_what_is_not_known(holder: Account) -> None:
         **holder._times(), asked_ts_ns=holder.now_ts_ns, orders=tuple(legs), positions=(), is_complete=True
     )
     holder.venue_lists(*legs, held=str(holder.entry.quantity))
-    assert [each.client_order_id for each in holder.pipeline.essence(event).orders] == [
+    assert [each.client_order_id for each in holder.pipeline.reconciler.essence(event).orders] == [
         leg.client_order_id for leg in holder.submitted()[1:3]
     ]
 

@@ -54,8 +54,8 @@ def _fresh(identity: ClientOrderId) -> ClientOrderId:
 def _fresh_id_on_retry(patch: pytest.MonkeyPatch) -> None:
     take = Pipeline._take_report
 
-    def retried(self: Pipeline, report: VenueReport, draft: Draft) -> None:
-        take(self, report, draft)
+    def retried(self: Pipeline, report: VenueReport, draft: Draft, *, since: int) -> None:
+        take(self, report, draft, since=since)
         order = self.execution.order(report.client_order_id)
         if isinstance(report, OutcomeUnknown) and order is not None and order.state is OrderState.UNKNOWN:
             assert order.command is not None
@@ -99,8 +99,8 @@ def _fresh_id_on_resend(patch: pytest.MonkeyPatch) -> None:
 def _retry_as_a_new_order(patch: pytest.MonkeyPatch) -> None:
     take = Pipeline._take_report
 
-    def retried(self: Pipeline, report: VenueReport, draft: Draft) -> None:
-        take(self, report, draft)
+    def retried(self: Pipeline, report: VenueReport, draft: Draft, *, since: int) -> None:
+        take(self, report, draft, since=since)
         order = self.execution.order(report.client_order_id)
         if isinstance(report, OutcomeUnknown) and order is not None and order.state is OrderState.UNKNOWN:
             assert order.request is not None

@@ -22,7 +22,7 @@ EMPTY_STEP: Final = Step((), ())
 class Draft:
     """Collect a step while the stages work on it."""
 
-    __slots__ = ("commands", "facts", "is_kept", "messages_counted", "ts_ns")
+    __slots__ = ("commands", "facts", "facts_observed", "is_kept", "messages_counted", "ts_ns")
 
     def __init__(self, ts_ns: int) -> None:
         #: The engine's time at this step, ns UTC.
@@ -33,6 +33,8 @@ class Draft:
         self.is_kept = False
         #: How many of the commands the message throttle has counted.
         self.messages_counted = 0
+        #: How many of the facts the circuit breakers have looked at, where they have to see more than one report's.
+        self.facts_observed = 0
 
     def seal(self) -> Step:
         """Return the finished step."""

@@ -87,15 +87,15 @@ class Pipeline:
         )
         self.desk = Desk(settings, markets=self._markets, ledger=self.ledger, execution=self.execution)
         self._bookkeeper = Bookkeeper(self._markets, ledger=self.ledger, execution=self.execution, desk=self.desk)
-        self._reconciler = Reconciler(
+        self.reconciler = Reconciler(
             self._markets,
             ledger=self.ledger,
             execution=self.execution,
             desk=self.desk,
             deadlines=settings.deadlines,
-            report=self._take_report,
+            report=self._take_listed,
         )
-        # Empty while no bracket waits for a price: one test per print is all that this costs.
+        # Empty while no bracket waits for a price.
         self._watched = self.execution.watched
         self._makers = Builders(settings)
         self._builders = self._makers.by_instrument
@@ -127,9 +127,11 @@ class Pipeline:
 
         Raises BadInput for an event that names an unknown instrument, or a moment outside its calendar.
         """
-        if event.received_ts_ns >= self._wake_ts_ns:
+        if event.received_ts_ns >= self._wake_ts_ns or event.__class__ is EngineStarted:
             draft = Draft(event.received_ts_ns)
-            if event.__class__ is Quote:
+            if event.__class__ is EngineStarted:
+                self.reconciler.close_eyes(draft)
+            elif event.__class__ is Quote:
                 # Bars that time finishes here are decided on with this quote, as a replay does that sees only it.
                 self._market(event.instrument_id).see_quote(event)
             self._advance_time(draft)
@@ -155,6 +157,8 @@ class Pipeline:
             self._market(quote.instrument_id).see_quote(quote)
         self._makers.remember_refusals(event, refusals)
         draft = self._begin(event.received_ts_ns, None)
+        if isinstance(event, EngineStarted):
+            self.reconciler.close_eyes(draft)
         self._pass_time(draft)
         for bar in bars:
             if not (isinstance(event, BarClosed) and bar is event.bar):
@@ -187,14 +191,9 @@ class Pipeline:
         if isinstance(event, Quote):
             self._market(key).see_quote(event)
 
-    def essence(self, listed: AccountListed) -> AccountListed:
-        """Return what a listing says that is not known in every detail: that is what has to be stepped."""
-        return self._reconciler.essence(listed)
-
     def resume_from(self, instrument_id: InstrumentId) -> int | None:
         """Return the end of an instrument's last finished minute, ns UTC: where its feed goes on. None before one."""
-        start = self._market(instrument_id).last_start_ts_ns
-        return None if start < 0 else start + MINUTE_NS
+        return self._market(instrument_id).resumes_at_ts_ns
 
     # --- time ----------------------------------------------------------------------------------------------
 
@@ -211,6 +210,8 @@ class Pipeline:
         self._set_wake()
 
     def _pass_time(self, draft: Draft) -> None:
+        if self.reconciler.is_blind:
+            return
         if draft.ts_ns >= self._next_deadline_ts_ns:
             self.desk.fulfil(self.execution.run_out(draft), draft)
             self._observe(draft)
@@ -374,12 +375,7 @@ class Pipeline:
         self._set_next_deadline()
 
     def _new_session(self, market: Market, bar: Bar, draft: Draft) -> None:
-        session = market.sessions.session_at(bar.start_ts_ns)
-        if session is None:
-            raise BadInput(
-                f"The bar of {market.instrument.symbol} that starts at {bar.start_ts_ns} ns UTC is marked regular, but "
-                f"the calendar {market.sessions.name} is closed then: check the calendar of the feed."
-            )
+        session = market.session_of(bar)
         is_first = not market.close_ts_ns
         market.open_ts_ns, market.close_ts_ns = session.open_ts_ns, session.close_ts_ns
         for _, _, context in market.bindings:
@@ -412,32 +408,36 @@ class Pipeline:
 
     # Called after reports and deadlines, which can bring errors and end round trips.
     def _observe(self, draft: Draft, *, since: int = 0) -> None:
-        self.desk.guard.watch_facts(draft.facts[since:], draft)
+        seen, draft.facts_observed = draft.facts[since:], len(draft.facts)
+        self.desk.guard.watch_facts(seen, draft)
         self._watch_equity(draft)
 
     # --- reports of the venue ------------------------------------------------------------------------------
 
     def _on_report(self, report: VenueReport, draft: Draft | None) -> Step:
         draft = self._begin(report.received_ts_ns, draft)
-        self._take_report(report, draft)
+        self._take_report(report, draft, since=len(draft.facts))
         self._set_next_deadline()
         return draft.seal()
 
     def _on_venue(self, event: AccountListed | LifeEvent, draft: Draft | None) -> Step:
         draft = self._begin(event.received_ts_ns, draft)
+        draft.facts_observed = len(draft.facts)
         if isinstance(event, AccountListed):
-            self._reconciler.take(event, draft)
+            self.reconciler.take(event, draft)
         elif isinstance(event, EngineStarted):
-            self._reconciler.start(event, draft)
+            self.reconciler.start(event, draft)
         else:
             self.desk.cancel_entries(ACCOUNT, draft)
+        self._observe(draft, since=draft.facts_observed)
         self.desk.guard.count_messages(draft)
-        self._watch_equity(draft)
         self._set_next_deadline()
         return draft.seal()
 
-    def _take_report(self, report: VenueReport, draft: Draft) -> None:
-        since = len(draft.facts)
+    def _take_listed(self, report: VenueReport, draft: Draft) -> None:
+        self._take_report(report, draft, since=draft.facts_observed)
+
+    def _take_report(self, report: VenueReport, draft: Draft, *, since: int) -> None:
         order = self.execution.order(report.client_order_id)
         if order is None:
             if isinstance(report, OrderFilled):
@@ -445,7 +445,7 @@ class Pipeline:
             self.desk.halt(ACCOUNT, f"the venue reports order {report.client_order_id}, which is not ours", draft)
             return
         if isinstance(report, OrderNotListed):
-            self._reconciler.take_absence(report, order, draft)
+            self.reconciler.take_absence(report, order, draft)
             self._observe(draft, since=since)
             return
         state_before = order.state

@@ -87,16 +87,26 @@ class Reconciler:
         self._missing_since: dict[ExecutionId, int] = {}
         # Since when an order is listed as filled with less than all of it executed.
         self._short_since: dict[int, int] = {}
+        #: True from the start of an engine until the venue was listed in whole.
+        self.is_blind = False
         # Orders that were over before this account had an engine are history, not news.
         self._first_start_ts_ns: int | None = None
 
+    def close_eyes(self, draft: Draft) -> None:
+        """Begin anew at the start of an engine, before all else of its step: what was found equal may have changed.
+
+        Until the venue is listed in whole, no deadline fires and no timer runs: they would act on what an engine before
+        believed.
+        """
+        self.is_blind = self._desk.guard.needs_reconciliation
+        self._desk.guard.forget_reconciliation(draft)
+
     def start(self, event: EngineStarted, draft: Draft) -> None:
-        """Take over from an engine that ended: nothing is entered before the venue was listed again."""
+        """Take over from an engine that ended."""
         if self._first_start_ts_ns is None:
             self._first_start_ts_ns = event.received_ts_ns
-            draft.is_kept = self._desk.guard.needs_reconciliation
+            draft.is_kept |= self._desk.guard.needs_reconciliation
         self._execution.recovery.restarted(draft)
-        self._desk.guard.forget_reconciliation(draft)
 
     def take(self, listed: AccountListed, draft: Draft) -> None:
         """Let the books learn what a venue lists."""
@@ -115,6 +125,7 @@ class Reconciler:
             if order.order_id not in known and order.sent_ts_ns <= listed.asked_ts_ns:
                 self.not_listed(order, listed.asked_ts_ns, is_certain=False, draft=draft)
         self._compare_positions(listed, draft)
+        self.is_blind = False
         self._desk.guard.reconciled(listed.asked_ts_ns, frozenset(self._drifts), draft)
 
     def essence(self, listed: AccountListed) -> AccountListed:
@@ -131,7 +142,10 @@ class Reconciler:
             return is_known and not any(_might_be(ours, each) for ours in self._execution.open_orders())
         if order.is_open or each.status not in _OVER or order.venue_order_id is None:
             return False
-        return len(each.executions) == len(order.executions) and each.filled_quantity == order.filled
+        there = {execution.execution_id for execution in each.executions}
+        # One that was missing and is there again has to be seen: else it would count as missing ever since.
+        is_same = there == order.executions.keys() and not there & self._missing_since.keys()
+        return is_same and each.filled_quantity == order.filled
 
     def take_absence(self, report: OrderNotListed, order: WorkingOrder, draft: Draft) -> None:
         """Let an order learn that a question about it found nothing."""
@@ -200,6 +214,8 @@ class Reconciler:
         for execution_id, heard_ts_ns in list(order.executions.items()):
             if execution_id in there:
                 draft.is_kept |= self._missing_since.pop(execution_id, None) is not None
+                continue
+            if not listed.is_complete:
                 continue
             draft.is_kept = True
             since_ts_ns = self._missing_since.setdefault(execution_id, listed.asked_ts_ns)

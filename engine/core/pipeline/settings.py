@@ -19,12 +19,14 @@ from engine.core.risk.limits import Limits
 from engine.core.risk.sources import SIMULATED, VenueSources
 from engine.core.signals import Context, Strategy
 from engine.core.values import (
+    MINUTE_NS,
     PRICE_DECIMALS,
     ZERO,
     AccountId,
     AccountTerms,
     Instrument,
     InstrumentId,
+    Session,
     Sessions,
     StrategyId,
     exact,
@@ -116,6 +118,21 @@ class Market:
     def last_price(self) -> Decimal:
         """Return the close of the last bar; 0 before the first."""
         return exact(self.last_bar.close) if self.last_bar is not None else ZERO
+
+    @property
+    def resumes_at_ts_ns(self) -> int | None:
+        """Return the end of the last finished minute, ns UTC; None before the first."""
+        return None if self.last_start_ts_ns < 0 else self.last_start_ts_ns + MINUTE_NS
+
+    def session_of(self, bar: Bar) -> Session:
+        """Return the session of a regular bar; raises BadInput where the calendar has none then."""
+        session = self.sessions.session_at(bar.start_ts_ns)
+        if session is None:
+            raise BadInput(
+                f"The bar of {self.instrument.symbol} that starts at {bar.start_ts_ns} ns UTC is marked regular, but "
+                f"the calendar {self.sessions.name} is closed then: check the calendar of the feed."
+            )
+        return session
 
     def see_quote(self, quote: Quote | QuoteConsulted) -> None:
         """Remember a quote as the last one; one whose prices are no numbers is none, and the one before grows old."""

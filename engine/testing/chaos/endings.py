@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from typing import Any, Final
 
@@ -13,6 +13,18 @@ from engine.testing.reference_venue import ReferenceVenue
 
 _KEY: Final = INSTRUMENT.instrument_id
 _UNIT: Final = Decimal(10**8)
+#: What the engine says where it can do nothing more about its orders by itself.
+_HUMANS_TURN: Final = (
+    "close the position by hand",
+    "close it by hand",
+    "questions unanswered",
+    "after its deadline",
+    "still waits for",
+    "of ours: look at it",
+    "took execution",
+    "less than our orders left",
+    "the gate refused",
+)
 _UNANSWERED: Final = "('NEW', 'UNKNOWN')"
 
 #: An invariant and what is wrong with it.
@@ -21,31 +33,43 @@ Finding = tuple[str, str]
 
 def endings(connection: sqlite.Connection, venue: ReferenceVenue, *, orphans_ns: int) -> Iterator[Finding]:
     """Yield what does not hold; `orphans_ns` is how long exits have worked for a position that is not there."""
-    reason = halt_reason(connection)
-    yield from _unresolved(connection, reason)
-    yield from _executions(connection, venue, is_halted=bool(reason))
-    yield from _positions(connection, venue, reason)
+    reasons = halt_reasons(connection)
+    if not all(reasons):
+        yield "I-30", "the engine is halted and says no reason"
+    reason = is_a_humans_turn(reasons)
+    yield from _unresolved(connection, is_excused=reason)
+    yield from _executions(connection, venue, is_halted=reason)
+    yield from _positions(connection, venue, is_excused=reason)
     if orphans_ns > 120 * SECOND_NS and not reason:
         yield "I-15", f"exits work for {orphans_ns // SECOND_NS} s although nothing is held"
 
 
-def halt_reason(connection: sqlite.Connection) -> str:
-    """Return why the instrument or the account is halted; nothing where it is not. A halt without a reason is "?"."""
-    latest: dict[Any, tuple[str, str]] = {}
+def halt_reasons(connection: sqlite.Connection) -> list[str]:
+    """Return every reason for which the instrument or the account is halted now; none where neither is."""
+    reasons: dict[Any, list[str]] = {}
     for strategy, instrument, state, reason in connection.execute(
         "SELECT strategy_id, instrument_id, to_state, reason FROM trading_states ORDER BY id"
     ):
-        latest[strategy, instrument] = (state, reason)
-    return next((reason or "?" for state, reason in latest.values() if state == "HALTED"), "")
+        if state == "HALTED":
+            reasons.setdefault((strategy, instrument), []).append(reason)
+        else:
+            reasons.pop((strategy, instrument), None)
+    return [reason for found in reasons.values() for reason in found]
 
 
-def _unresolved(connection: sqlite.Connection, reason: str) -> Iterator[Finding]:
+def is_a_humans_turn(reasons: Iterable[str]) -> bool:
+    """Return whether one of the reasons says that the engine can do nothing more about its orders by itself.
+
+    Any other halt (an order of somebody else, the kill switch, a breaker) is no excuse: protection passes a halt.
+    """
+    return any(words in reason for reason in reasons for words in _HUMANS_TURN)
+
+
+def _unresolved(connection: sqlite.Connection, *, is_excused: bool) -> Iterator[Finding]:
     rows = connection.execute(f"SELECT id, leg, status FROM orders WHERE status IN {_UNANSWERED}").fetchall()
-    if rows and not reason:
+    if rows and not is_excused:
         number, leg, status = rows[0]
         yield "I-30", f"{len(rows)} orders are without an outcome, such as {leg} {number}, which is {status}"
-    if reason == "?":
-        yield "I-30", "the engine is halted and says no reason"
 
 
 def _executions(connection: sqlite.Connection, venue: ReferenceVenue, *, is_halted: bool) -> Iterator[Finding]:
@@ -65,9 +89,9 @@ def _executions(connection: sqlite.Connection, venue: ReferenceVenue, *, is_halt
             yield "I-7", f"execution {name} counts {counted} times in the books and {there} times at the venue"
 
 
-def _positions(connection: sqlite.Connection, venue: ReferenceVenue, reason: str) -> Iterator[Finding]:
+def _positions(connection: sqlite.Connection, venue: ReferenceVenue, *, is_excused: bool) -> Iterator[Finding]:
     held = venue.position(_KEY)
     (booked,) = connection.execute("SELECT coalesce(sum(quantity_e8), 0) FROM positions").fetchone()
     # What a bust leaves sold and not held stands in the suspense, which is no position.
-    if Decimal(booked) / _UNIT != held and not reason and not venue.short_by_bust:
+    if Decimal(booked) / _UNIT != held and not is_excused and not venue.short_by_bust:
         yield "I-10", f"the books hold {Decimal(booked) / _UNIT} and the venue {held}"

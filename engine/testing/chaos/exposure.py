@@ -42,6 +42,8 @@ PRICES_S: Final[dict[FaultKind, int]] = {
     K.BAD_QUOTE: 0,
 }
 _APART_NS: Final = 10 * SECOND_NS
+#: So many faults of a kind are paid for within one exposure: with more of them, something else has to give.
+_PAID_OF_A_KIND: Final = 2
 #: A fault this long before the exposure began may be its cause.
 _BEFORE_NS: Final = 60 * SECOND_NS
 
@@ -56,20 +58,20 @@ class ExposureWatch:
         self._exposed_ns = 0
         self._behind_target_ns = 0
         self._last_ts_ns: int | None = None
-        # (when, what it may cost), and what time took away that nobody could use.
-        self._prices: list[tuple[int, int]] = []
+        # When what happened, and what it may cost.
+        self._prices: list[tuple[int, str, int]] = []
         self._began_ts_ns = 0
         #: The longest time without any exit that works, ns.
         self.longest_ns = 0
 
     def fault(self, fault: Fault, now_ts_ns: int) -> None:
         """Take in a fault that has just happened."""
-        self.price(PRICES_S[fault.kind] * SECOND_NS, now_ts_ns)
+        self.price(fault.kind.value, PRICES_S[fault.kind] * SECOND_NS, now_ts_ns)
 
-    def price(self, lasting_ns: int, now_ts_ns: int) -> None:
-        """Take in that something may cost so much protection, ns."""
+    def price(self, kind: str, lasting_ns: int, now_ts_ns: int) -> None:
+        """Take in that something of a kind may cost so much protection, ns."""
         if lasting_ns:
-            self._prices.append((now_ts_ns, lasting_ns))
+            self._prices.append((now_ts_ns, kind, lasting_ns))
 
     @property
     def is_long(self) -> bool:
@@ -101,10 +103,16 @@ class ExposureWatch:
         self.longest_ns = max(self.longest_ns, self._exposed_ns)
         return self._verdict(held - protected)
 
+    def _costs(self) -> dict[str, list[int]]:
+        costs: dict[str, list[int]] = {}
+        for _, kind, cost in self._prices:
+            costs.setdefault(kind, []).append(cost)
+        return costs
+
     def _verdict(self, exposed: Decimal) -> str:
         since = self._began_ts_ns - _BEFORE_NS
         self._prices = [price for price in self._prices if price[0] >= since]
-        paid_ns = sum(cost for _, cost in self._prices)
+        paid_ns = sum(sum(sorted(costs)[-_PAID_OF_A_KIND:]) for costs in self._costs().values())
         if self._exposed_ns > self._protect_ns + paid_ns:
             return f"{exposed} were without any exit for {self._exposed_ns // SECOND_NS} s"
         if self._exposed_ns + self._behind_target_ns > self._swap_ns + paid_ns:

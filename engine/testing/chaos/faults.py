@@ -52,6 +52,8 @@ _READ: Final = (K.READ_FAILED, K.READ_TRUNCATED, K.REPLY_LATE, K.SERVER_ERROR)
 #: Point -> what can go wrong there.
 POINTS: Final[Mapping[str, tuple[FaultKind, ...]]] = {
     **{f"{statement}.{when}": _STORE for statement in ("begin", "statement", "commit") for when in ("before", "after")},
+    # Between a commit and its sends: the process sleeps, and another one takes the account.
+    "sleep": (K.SECOND_ENGINE,),
     "send.before": (K.CRASH,),
     "send.after": (K.CRASH,),
     "receive.before": (K.CRASH,),

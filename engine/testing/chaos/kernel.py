@@ -32,7 +32,7 @@ from engine.core.messages import (
 from engine.core.values import SECOND_NS, Side
 from engine.store.accounts import list_accounts
 from engine.store.connection import open_reader
-from engine.testing.chaos.endings import endings, halt_reason
+from engine.testing.chaos.endings import endings, halt_reasons
 from engine.testing.chaos.faults import CLOCK_JUMPS_S, Chooser, Fault, FaultKind
 from engine.testing.chaos.life import Life, VenuePort
 from engine.testing.chaos.market import INSTRUMENT, SESSIONS, STEP_NS, step_ts_ns
@@ -130,7 +130,8 @@ class Kernel:
                 self.venue.halt(_KEY, step_ts_ns(halt.until_step))
             if halt.is_told and step in (halt.from_step, halt.until_step):
                 self._tell_status(halted=step == halt.from_step)
-        while self._acts and self._acts[0].step <= step:
+        # As in a mailbox: what a human asks for waits until an engine is there to take it.
+        while self._acts and self._acts[0].step <= step and self._takes_words():
             self._operate(self._acts.pop(0).act)
         self.venue.price(_KEY, self._market.price(step), ts_ns)
         if not self._is_healed:
@@ -200,7 +201,7 @@ class Kernel:
         self._start_at_ts_ns = None
         fault = None if self._is_healed else self._chooser.at("start")
         jump_ns = 0 if fault is None else CLOCK_JUMPS_S[fault.amount] * SECOND_NS
-        port = VenuePort(self.venue, self._chooser, WatchedWire(self.left, self._lives + 1))
+        port = VenuePort(self.venue, self._chooser, WatchedWire(self.left, self._lives + 1, on_replaced=self._replaced))
         port.now_ts_ns = self._now
         self._lives += 1
         self.monitors.epoch = self._lives
@@ -227,6 +228,10 @@ class Kernel:
         life = self._life
         self._engine(lambda: life.engine.pass_time(life.clock(self._now)))
 
+    def _replaced(self) -> None:
+        self._tell("the process sleeps after a commit, and another one takes the account")
+        self.monitors.epoch = 0
+
     # Let the engine do something; whatever ends its process is handled here.
     def _engine(self, does: Callable[[], Any]) -> None:
         if self._has_ended:
@@ -251,7 +256,6 @@ class Kernel:
         self.venue.engine_died(self._now)
         down_ns = self._random.randint(restart_s[0] * 1_000, restart_s[1] * 1_000) * 1_000_000
         self._start_at_ts_ns = self._now + down_ns
-        self.monitors.exposure.price(60 * SECOND_NS, self._now)
 
     def _go_on(self) -> None:
         self._stopped_until_ts_ns = None
@@ -299,7 +303,6 @@ class Kernel:
 
     def _stop_process(self, fault: Fault, until_ts_ns: int) -> None:
         assert self._life is not None
-        self.monitors.exposure.price(fault.amount * SECOND_NS, self._now)
         if fault.kind is FaultKind.STOPPED:
             self._stopped_until_ts_ns = until_ts_ns
             return
@@ -352,6 +355,7 @@ class Kernel:
             self._perhaps_crash("receive.after")
 
         self._engine(take)
+        self.monitors.listed(report)
         if self._life is life and life.engine.is_started and not was_started:
             life.renew(life.clock(self._now))
             self._tell_gap()
@@ -405,9 +409,10 @@ class Kernel:
             )
         )
 
+    def _takes_words(self) -> bool:
+        return self._life is not None and self._stopped_until_ts_ns is None and self._life.engine.is_started
+
     def _operate(self, act: OperatorAct) -> None:
-        if self._life is None or self._stopped_until_ts_ns is not None or not self._life.engine.is_started:
-            return
         now = self._now
         self._tell(f"a human: {act}")
         scopes = [None, _KEY] if act is OperatorAct.RESUME else [None]
@@ -421,10 +426,6 @@ class Kernel:
                     strategy_id=None,
                     instrument_id=scope,
                 )
-            )
-        if self._life is not None:
-            self.monitors.is_killed = act is OperatorAct.KILL or (
-                self.monitors.is_killed and act is not OperatorAct.RESUME
             )
 
     # --- the end ---------------------------------------------------------------------------------------------
@@ -441,7 +442,7 @@ class Kernel:
             times = {"now_ts_ns": self._now, "listed_ts_ns": monitors.listed_ts_ns}
             for invariant, message in chain(found, records(reader, self.venue, self._plan, **times)):
                 monitors.broken(invariant, message)
-            self._halted = halt_reason(reader)
+            self._halted = "; ".join(halt_reasons(reader))
             try:
                 restore(self._subject.pipeline(self._plan), reader, list_accounts(reader)[0])
             except EngineError as error:

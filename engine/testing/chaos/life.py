@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Final, Protocol, cast
 
 from engine.app.live import LiveEngine
+from engine.app.loop import SendFence
 from engine.app.recovery import restore
 from engine.core.errors import Halt
 from engine.core.execution.bracket_table import ExitStyle
 from engine.core.messages import AccountListed, CancelOrder, Command, Event, Step, SubmitOrder, VenueReport
 from engine.core.pipeline import Pipeline
+from engine.core.values import SECOND_NS
 from engine.store.accounts import AccountRow, list_accounts
 from engine.store.connection import open_writer, sqlite
 from engine.store.lease import renew_lease, take_lease
@@ -25,6 +27,7 @@ from engine.testing.chaos.store import Crash, WatchedConnection
 from engine.testing.reference_temper import HONEST, Fate, Status
 from engine.testing.reference_venue import ReferenceVenue
 
+_SLEEP_NS: Final = 30 * SECOND_NS
 _STATUSES: Final[tuple[Status, ...]] = (401, 429, 500, "html", "reset")
 
 
@@ -33,6 +36,9 @@ class Wire(Protocol):
 
     def leaving(self, command: Command) -> None:
         """Look at a command that is about to leave."""
+
+    def replaced(self) -> None:
+        """Hear that another engine has taken the account."""
 
 
 class VenuePort:
@@ -43,7 +49,7 @@ class VenuePort:
     def __init__(self, venue: ReferenceVenue, chooser: Chooser, wire: Wire) -> None:
         self._venue = venue
         self._chooser = chooser
-        self._wire = wire
+        self.wire = wire
         #: The kernel's time, ns UTC; the kernel sets it.
         self.now_ts_ns = 0
         self.is_dead = False
@@ -54,7 +60,7 @@ class VenuePort:
         """Send a command, with whatever befalls it."""
         assert not self.is_dead, "a dead process sends nothing"
         _perhaps_crash(self._chooser.at("send.before"))
-        self._wire.leaving(command)
+        self.wire.leaving(command)
         point = "submit" if isinstance(command, SubmitOrder) else "question"
         point = "cancel" if isinstance(command, CancelOrder) else point
         self._venue.send(command, self.now_ts_ns, fate=_fate(self._chooser.at(point)))
@@ -125,9 +131,18 @@ class Life:
         self.lease = take_lease(
             self._connection, self.account.account_id, owner="chaos", now_ts_ns=now_ts_ns, is_clock_proven=False
         )
-        watched = cast("sqlite.Connection", WatchedConnection(self._connection, chooser))
+        self._database = database
+        watched = cast("sqlite.Connection", WatchedConnection(self._connection, chooser, self._sleep))
         self.journal = SqliteJournal(watched, self.account, epoch=self.lease.epoch)
-        self.engine = LiveEngine(pipeline, port, self.journal, epoch=self.lease.epoch, reconcile_ns=reconcile_ns)
+        self._slept_ns = 0
+        self.engine = LiveEngine(
+            pipeline,
+            port,
+            self.journal,
+            epoch=self.lease.epoch,
+            fence=SendFence(clock=self, verify=self.journal.verify_lease),
+            reconcile_ns=reconcile_ns,
+        )
         self._clock_error_ns = clock_error_ns
         # Never decreasing, over lives too: the shell's clock begins where the journal ends.
         self._last_ts_ns = pipeline.now_ts_ns if abs(clock_error_ns) < 60_000_000_000 else 0
@@ -136,6 +151,22 @@ class Life:
         """Return what the process's clock says at a moment of the kernel, ns UTC."""
         self._last_ts_ns = max(self._last_ts_ns, now_ts_ns + self._clock_error_ns)
         return self._last_ts_ns
+
+    def now_ns(self) -> int:
+        """Return the clock that the fence before sends looks at, ns UTC."""
+        return self.port.now_ts_ns + self._slept_ns
+
+    # The process sleeps just after a commit, and another engine takes the account meanwhile.
+    def _sleep(self) -> None:
+        self._slept_ns += _SLEEP_NS
+        self.port.wire.replaced()
+        other = open_writer(self._database)
+        try:
+            take_lease(
+                other, self.account.account_id, owner="another", now_ts_ns=self.port.now_ts_ns, is_clock_proven=False
+            )
+        finally:
+            other.close()
 
     def renew(self, now_ts_ns: int) -> None:
         """Note the time of an engine whose clock is proven by its start."""

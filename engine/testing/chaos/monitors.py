@@ -24,12 +24,12 @@ from engine.core.messages import (
 )
 from engine.core.values import SECOND_NS, ClientOrderId, Side
 from engine.store.connection import open_reader
-from engine.testing.chaos.endings import halt_reason
+from engine.testing.chaos.endings import halt_reasons, is_a_humans_turn
 from engine.testing.chaos.exposure import ExposureWatch
 from engine.testing.chaos.market import INSTRUMENT, STEP_NS, SYMBOL
 from engine.testing.chaos.plan import ScenarioPlan
 from engine.testing.chaos.subject import Rules
-from engine.testing.reference_books import OversellAttempt
+from engine.testing.reference_books import Execution, OversellAttempt
 from engine.testing.reference_venue import ReferenceVenue
 
 _encode: Final = msgspec_json.Encoder().encode
@@ -78,7 +78,6 @@ class Monitors:
         self.epoch = 0
         self.quote_ts_ns = 0
         self.listed_ts_ns = 0
-        self.is_killed = False
         # Executions that some process of the engine was told of, and when; and when each order left last.
         self._told: dict[str, int] = {}
         self._last_sent: dict[ClientOrderId, int] = {}
@@ -98,13 +97,16 @@ class Monitors:
         elif isinstance(report, OrderAwaitingApproval):
             # Nobody can sell before the human has said yes; without one this ends in a halt.
             lasting_s = self._plan.temper.approval_s or 3_600
-            self.exposure.price(lasting_s * SECOND_NS, self.now_ts_ns)
+            self.exposure.price("approval", lasting_s * SECOND_NS, self.now_ts_ns)
         elif isinstance(report, AccountListed):
             for order in report.orders:
                 for each in order.executions:
                     self._told.setdefault(each.execution_id, self.now_ts_ns)
-            if report.is_complete:
-                self.listed_ts_ns = self.now_ts_ns
+
+    def listed(self, report: VenueReport | AccountListed) -> None:
+        """Take in that an engine has taken what it was told: a listing counts from then on."""
+        if isinstance(report, AccountListed) and report.is_complete:
+            self.listed_ts_ns = self.now_ts_ns
 
     # --- what leaves the engine ------------------------------------------------------------------------------
 
@@ -147,8 +149,15 @@ class Monitors:
             self.broken("I-23", f"entry {identity} leaves on a quote of {(now - self.quote_ts_ns) // SECOND_NS} s ago")
         if now - self.listed_ts_ns > self._listing_age_ns:
             self.broken("I-16", f"entry {identity} leaves {(now - self.listed_ts_ns) // SECOND_NS} s after a listing")
-        if self.is_killed:
-            self.broken("I-27", f"entry {identity} leaves after the kill switch")
+        if self._is_account_halted():
+            self.broken("I-27", f"entry {identity} leaves although the account is halted")
+
+    def _is_account_halted(self) -> bool:
+        row = self._reader.execute(
+            "SELECT to_state FROM trading_states WHERE strategy_id IS NULL AND instrument_id IS NULL "
+            "ORDER BY id DESC LIMIT 1"
+        ).fetchone()
+        return row is not None and row[0] == "HALTED"
 
     # --- after every step ------------------------------------------------------------------------------------
 
@@ -193,15 +202,19 @@ class Monitors:
                 self.broken("I-12", f"a sell of {what} was sent")
         self._attempts_seen = len(attempts)
 
-    # What had executed when the order arrived, and was not told when it left, the engine could not know: a stop may
-    # cross the fills of its own target.
+    # Only what the engine may rightly not count: executions that were not told when the order left, of its own linked
+    # sibling. Another exit that was open then is exactly what it must not forget.
     def _could_know(self, attempt: OversellAttempt) -> bool:
         left_ts_ns = self._last_sent.get(attempt.command.client_order_id, 0)
         return all(
-            self._told.get(each.execution_id, attempt.ts_ns) <= left_ts_ns
+            self._told.get(each.execution_id, attempt.ts_ns) <= left_ts_ns or not self._is_sibling(each, attempt)
             for each in self._venue.executions
             if each.ts_ns <= attempt.ts_ns
         )
+
+    def _is_sibling(self, execution: Execution, attempt: OversellAttempt) -> bool:
+        link = attempt.command.link
+        return link is not None and self._venue.orders[execution.venue_order_id].command.link == link
 
     def _look_at_intents(self) -> None:
         venue = self._venue
@@ -210,4 +223,4 @@ class Monitors:
                 self.broken("I-3", f"intent {identity} became {count} orders")
 
     def _is_halted(self) -> bool:
-        return halt_reason(self._reader) not in ("", "?")
+        return is_a_humans_turn(halt_reasons(self._reader))

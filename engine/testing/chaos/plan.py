@@ -195,6 +195,7 @@ def _temper(random: Random, first_minute: int, minutes: int, rates: dict[FaultKi
         bust_s=(5, 300),
         cancel_fill_race=perhaps(0.3, 0.1, 0.4),
         cancels_wait=random.random() < 0.3,
+        refuses_oversell=random.random() < 0.8,
         foreign=_foreign(random, start, end),
         outages=_outages(random, start, end),
     )

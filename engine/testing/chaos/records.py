@@ -8,7 +8,7 @@ from typing import Final
 
 from engine.core.values import MINUTE_NS, SECOND_NS
 from engine.store.connection import sqlite
-from engine.testing.chaos.endings import halt_reason
+from engine.testing.chaos.endings import halt_reasons
 from engine.testing.chaos.faults import FaultKind
 from engine.testing.chaos.market import INSTRUMENT
 from engine.testing.chaos.plan import ScenarioPlan
@@ -132,7 +132,7 @@ def _foreign_orders(reader: sqlite.Connection, venue: ReferenceVenue) -> Iterato
 
 # I-30: a wish to cancel is resolved, or asked for again; not for ever is the order left to work.
 def _cancels_resolved(reader: sqlite.Connection) -> Iterator[Finding]:
-    if halt_reason(reader):
+    if halt_reasons(reader):
         return
     rows = reader.execute(
         "SELECT orders.id, orders.leg, orders.status, (SELECT max(received_ts_ns) FROM inputs) - event.ts_ns AS since "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from engine.store.connection import sqlite
@@ -23,13 +23,15 @@ class Crash(BaseException):
 class WatchedConnection:
     """Pass statements on, with a point before and after each; only what `SqliteJournal` needs."""
 
-    def __init__(self, connection: sqlite.Connection, chooser: Chooser) -> None:
+    def __init__(self, connection: sqlite.Connection, chooser: Chooser, on_sleep: Callable[[], None]) -> None:
+        """Watch a connection; `on_sleep` is called where the process sleeps after a commit and is replaced."""
         self._connection = connection
         self._chooser = chooser
+        self._on_sleep = on_sleep
 
     def cursor(self) -> WatchedCursor:
         """Return a cursor whose statements are points."""
-        return WatchedCursor(self._connection, self._chooser)
+        return WatchedCursor(self._connection, self._chooser, self._on_sleep)
 
     def execute(self, statement: str, parameters: Sequence[Any] = ()) -> Any:  # noqa: ANN401 - a cursor of the library
         """Run a statement that is no part of a step, such as a question or a setting."""
@@ -44,7 +46,8 @@ class WatchedConnection:
 class WatchedCursor:
     """Pass the statements of steps on, with a point before and after each."""
 
-    def __init__(self, connection: sqlite.Connection, chooser: Chooser) -> None:
+    def __init__(self, connection: sqlite.Connection, chooser: Chooser, on_sleep: Callable[[], None]) -> None:
+        self._on_sleep = on_sleep
         self._connection = connection
         self._cursor = connection.cursor()
         self._chooser = chooser
@@ -62,6 +65,8 @@ class WatchedCursor:
         self._pass(f"{name}.before")
         result = self._cursor.execute(statement, parameters)
         self._pass(f"{name}.after")
+        if name == "commit" and self._chooser.at("sleep") is not None:
+            self._on_sleep()
         return result
 
     def executemany(self, statement: str, rows: Iterable[Sequence[Any]]) -> Any:  # noqa: ANN401 - same

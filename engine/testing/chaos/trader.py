@@ -25,6 +25,10 @@ class ChaosTrader:
     wants_timer: bool = False
     warm_up_bars: int | None = 0
 
+    def __post_init__(self) -> None:
+        """Let every fourth one trade when the minute turns, too, which needs no bar."""
+        self.wants_timer = self.seed % 4 == 0
+
     def on_bar(self, bar: Bar, context: Context) -> Sequence[Signal]:
         """Enter where nothing is held; else scale, move the stop, leave, or do nothing."""
         draw = Random(f"{self.seed}:{bar.start_ts_ns}")
@@ -50,8 +54,9 @@ class ChaosTrader:
         return ()
 
     def on_timer(self, ts_ns: int, context: Context) -> Sequence[Signal]:
-        """Want nothing."""
-        return ()
+        """Enter now and then where nothing is held."""
+        draw = Random(f"{self.seed}:timer:{ts_ns}")
+        return [_entry(draw, SignalKind.ENTER)] if context.is_flat and draw.random() < 0.2 else ()
 
 
 def _entry(draw: Random, kind: SignalKind) -> Signal:

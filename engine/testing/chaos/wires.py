@@ -33,13 +33,18 @@ class NotedChooser:
 class WatchedWire:
     """Tell of every command before it leaves, and which process sends it."""
 
-    def __init__(self, left: Callable[[Command, int], None], epoch: int) -> None:
+    def __init__(self, left: Callable[[Command, int], None], epoch: int, *, on_replaced: Callable[[], None]) -> None:
         self._left = left
         self._epoch = epoch
+        self._on_replaced = on_replaced
 
     def leaving(self, command: Command) -> None:
         """Let the kernel see a command before it leaves."""
         self._left(command, self._epoch)
+
+    def replaced(self) -> None:
+        """Hear that another engine has taken the account: from here on nothing of this one may leave."""
+        self._on_replaced()
 
 
 def tick(price: float, ts_ns: int) -> Tick:
