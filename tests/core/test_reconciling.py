@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -16,6 +18,7 @@ from engine.core.messages import (
     EngineStarted,
     EngineStopping,
     ExternalOrderSeen,
+    Kill,
     ListedExecution,
     ListedOrder,
     ListedPosition,
@@ -35,8 +38,10 @@ from engine.core.messages import (
     TradingState,
     TradingStateChanged,
 )
-from engine.core.values import SECOND_NS, ExecutionId, OrderType, Side
-from engine.testing.scenario import SPY, Scenario
+from engine.core.pipeline import Pipeline, PipelineSettings, StrategyBinding
+from engine.core.signals import Context
+from engine.core.values import SECOND_NS, AccountId, ExecutionId, OrderType, Side, instrument_from_symbol
+from engine.testing.scenario import SPY, STRATEGY, TWO_SESSIONS, Scenario, ScriptedStrategy
 
 ENTER = Signal(kind=SignalKind.ENTER, stop_distance=1.0, target_distance=2.0)
 SETTLE_S = Deadlines().settle_ns // SECOND_NS
@@ -444,3 +449,40 @@ def test_sells_of_others_are_named_by_their_side(account: Account) -> None:
     stranger = listed(account.entry, venue_order_id="v-9", client_order_id=None, side=Side.SELL, quantity=Decimal(3))
     account.venue_lists(stranger)
     assert "sell 3 SPY" in account.halts()[0]
+
+
+class Minutely(ScriptedStrategy):
+    """Enter when a minute turns."""
+
+    wants_timer = True
+
+    def on_timer(self, ts_ns: int, context: Context) -> Sequence[Signal]:
+        return [ENTER] if context.is_flat else ()
+
+
+def minutely() -> Account:
+    account = Account({})
+    account.pipeline = Pipeline(
+        PipelineSettings(
+            account_id=AccountId(1),
+            namespace=UUID(int=1),
+            instruments={SPY: instrument_from_symbol("SPY", 1)},
+            sessions={SPY: TWO_SESSIONS},
+            strategies=[StrategyBinding(strategy_id=STRATEGY, instrument_id=SPY, strategy=Minutely({}))],
+        )
+    )
+    account.give(replace(account.events[0], **account._times()))
+    account.bar(0)
+    return account
+
+
+def test_nothing_is_entered_in_the_step_of_the_kill_switch() -> None:
+    """I-27: a minute that turns in that step turns after the kill."""
+    account = minutely()
+    account.now_ts_ns += 60 * SECOND_NS
+    account.give(Kill(**account._times(), reason="test", requested_by="test"))
+    assert [each for each in account.submitted() if each.side is Side.BUY] == []
+    account.give(Resume(**account._times(), reason="test", requested_by="test"))
+    account.now_ts_ns += 60 * SECOND_NS
+    account.wait(0)
+    assert len(account.submitted()) == 1

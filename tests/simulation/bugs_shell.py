@@ -11,7 +11,7 @@ from planting import Registry
 
 from engine.app import live
 from engine.app.live import LiveEngine
-from engine.app.loop import StepLoop
+from engine.app.loop import SendFence, StepLoop
 from engine.core.errors import Halt
 from engine.core.messages import Event, Step, TimeAdvanced
 from engine.store.lease import LeaseGuard
@@ -122,3 +122,14 @@ def _reports_not_journaled(patch: pytest.MonkeyPatch) -> None:
 )
 def _wrong_clock_accepted(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(live, "_check_clock", lambda _: None)
+
+
+@bug(
+    "sends_after_a_sleep",
+    "A process that slept between a commit and its sends looks at no lease before it sends.",
+    "I-17",
+    scenarios=TWO_ENGINES,
+    seeds=4,
+)
+def _sends_after_a_sleep(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(SendFence, "pass_through", lambda _: None)

@@ -40,11 +40,7 @@ from engine.core.values import (
     StrategyId,
 )
 
-_OPERATOR_TRIGGERS: Final[dict[type, TradingTrigger]] = {
-    Pause: TradingTrigger.PAUSED,
-    Resume: TradingTrigger.RESUMED,
-    Kill: TradingTrigger.HALTED,
-}
+_STOPS: Final[dict[type, TradingTrigger]] = {Pause: TradingTrigger.PAUSED, Kill: TradingTrigger.HALTED}
 
 #: Fees of an execution by kind, where the venue tells.
 Fees = tuple[tuple[str, Decimal], ...]
@@ -260,13 +256,19 @@ class Desk:
         """Halt a scope on the engine's own account."""
         self.change_state(scope, TradingTrigger.HALTED, reason=reason, source="engine", draft=draft)
 
+    def stop_trading(self, event: OperatorCommand, draft: Draft) -> None:
+        """Let a pause or the kill switch count: nothing is entered from here on. Safe to repeat; others do nothing."""
+        trigger = _STOPS.get(type(event))
+        if trigger is not None:
+            scope, source = scope_of(event.strategy_id, event.instrument_id), f"operator:{event.requested_by}"
+            self.change_state(scope, trigger, reason=event.reason, source=source, draft=draft)
+
     def operate(self, event: OperatorCommand, draft: Draft) -> None:
         """Do what an operator asks for."""
         scope, source = scope_of(event.strategy_id, event.instrument_id), f"operator:{event.requested_by}"
-        trigger = _OPERATOR_TRIGGERS.get(type(event))
-        if trigger is not None:
-            self.change_state(scope, trigger, reason=event.reason, source=source, draft=draft)
+        self.stop_trading(event, draft)
         if isinstance(event, Resume):
+            self.change_state(scope, TradingTrigger.RESUMED, reason=event.reason, source=source, draft=draft)
             self.guard.reset(scope, reason=event.reason, source=source, draft=draft)
             for bracket in self._execution.open_brackets(*scope):
                 self.fulfil(self._execution.leave_again(bracket, draft), draft)

@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, get_args
 
 from engine.core.bars import BarBuilder, sets_last
-from engine.core.errors import BadInput
 from engine.core.execution.orders import WorkingOrder
 from engine.core.execution.stage import ExecutionStage
 from engine.core.ledger import Ledger
@@ -52,7 +51,7 @@ from engine.core.pipeline.bookkeeping import Bookkeeper
 from engine.core.pipeline.builders import Builders, PrintEvent, refuse
 from engine.core.pipeline.desk import Desk
 from engine.core.pipeline.reconciling import Reconciler
-from engine.core.pipeline.settings import Market, PipelineSettings, StrategyBinding
+from engine.core.pipeline.settings import Market, PipelineSettings, StrategyBinding, market_of
 from engine.core.risk.states import ACCOUNT
 from engine.core.values import MINUTE_NS, PRICE_DECIMALS, InstrumentId, SessionKind, exact
 
@@ -60,6 +59,7 @@ _NEVER: Final = 2**63 - 1
 # `Step(...)` without the function that NamedTuple puts around it: this runs for every bar.
 _new_step: Final = tuple.__new__
 _REGULAR: Final = SessionKind.REGULAR
+_FORESTALLING: Final = frozenset({EngineStarted, Kill, Pause})
 _TAPE_EVENTS: Final = frozenset({Tick, TickCorrected, TickCanceled})
 
 
@@ -129,8 +129,8 @@ class Pipeline:
         """
         if event.received_ts_ns >= self._wake_ts_ns or event.__class__ is EngineStarted:
             draft = Draft(event.received_ts_ns)
-            if event.__class__ is EngineStarted:
-                self.reconciler.close_eyes(draft)
+            if event.__class__ in _FORESTALLING:
+                self._forestall(event, draft)
             elif event.__class__ is Quote:
                 # Bars that time finishes here are decided on with this quote, as a replay does that sees only it.
                 self._market(event.instrument_id).see_quote(event)
@@ -157,8 +157,7 @@ class Pipeline:
             self._market(quote.instrument_id).see_quote(quote)
         self._makers.remember_refusals(event, refusals)
         draft = self._begin(event.received_ts_ns, None)
-        if isinstance(event, EngineStarted):
-            self.reconciler.close_eyes(draft)
+        self._forestall(event, draft)
         self._pass_time(draft)
         for bar in bars:
             if not (isinstance(event, BarClosed) and bar is event.bar):
@@ -196,6 +195,13 @@ class Pipeline:
         return self._market(instrument_id).resumes_at_ts_ns
 
     # --- time ----------------------------------------------------------------------------------------------
+
+    # What must count before anything that time alone brings about in the same step.
+    def _forestall(self, event: Event, draft: Draft) -> None:
+        if isinstance(event, EngineStarted):
+            self.reconciler.close_eyes(draft)
+        elif isinstance(event, Kill | Pause):
+            self.desk.stop_trading(event, draft)
 
     def _begin(self, ts_ns: int, draft: Draft | None) -> Draft:
         self.now_ts_ns = max(self.now_ts_ns, ts_ns)
@@ -490,11 +496,5 @@ class Pipeline:
         self._set_next_deadline()
         return draft.seal()
 
-    # --- small things --------------------------------------------------------------------------------------
-
     def _market(self, instrument_id: InstrumentId) -> Market:
-        try:
-            return self._markets[instrument_id]
-        except KeyError:
-            known = ", ".join(str(key) for key in self._markets)
-            raise BadInput(f"The instrument {instrument_id} is not of this run, which has {known}.") from None
+        return market_of(self._markets, instrument_id)

@@ -154,6 +154,15 @@ class Market:
         self.quote = None
 
 
+def market_of(markets: Mapping[InstrumentId, Market], instrument_id: InstrumentId) -> Market:
+    """Return the market of an instrument; raises BadInput for one that is not of the run."""
+    try:
+        return markets[instrument_id]
+    except KeyError:
+        known = ", ".join(str(key) for key in markets)
+        raise BadInput(f"The instrument {instrument_id} is not of this run, which has {known}.") from None
+
+
 def _in_new_shares(bar: Bar | None, new_shares: int, old_shares: int) -> Bar | None:
     if bar is None:
         return None

@@ -357,7 +357,7 @@ class Kernel:
         self._engine(take)
         self.monitors.listed(report)
         if self._life is life and life.engine.is_started and not was_started:
-            life.renew(life.clock(self._now))
+            self._engine(partial(life.renew, life.clock(self._now)))
             self._tell_gap()
 
     def _perhaps_crash(self, point: str) -> None:

@@ -28,9 +28,9 @@ _FULL_MORNING_MINUTES: Final = 20
 
 #: Rates per passage of their points, where they are on.
 _RATES: Final[dict[FaultKind, tuple[float, float]]] = {
-    FaultKind.CRASH: (0.0004, 0.002),
-    FaultKind.DISK_FULL: (0.0001, 0.0006),
-    FaultKind.DISK_ERROR: (0.0001, 0.0006),
+    FaultKind.CRASH: (0.0002, 0.001),
+    FaultKind.DISK_FULL: (0.0001, 0.0003),
+    FaultKind.DISK_ERROR: (0.0001, 0.0003),
     FaultKind.REQUEST_LOST: (0.02, 0.15),
     FaultKind.REPLY_LOST: (0.02, 0.15),
     FaultKind.REPLY_LATE: (0.02, 0.2),
@@ -45,7 +45,7 @@ _RATES: Final[dict[FaultKind, tuple[float, float]]] = {
     FaultKind.LATE_TICK: (0.005, 0.02),
     FaultKind.BAD_QUOTE: (0.005, 0.02),
     FaultKind.STOPPED: (0.001, 0.006),
-    FaultKind.SECOND_ENGINE: (0.0005, 0.003),
+    FaultKind.SECOND_ENGINE: (0.0003, 0.002),
     FaultKind.CLOCK_JUMP: (0.1, 0.5),
 }
 

@@ -35,7 +35,7 @@ class ChaosTrader:
         if context.has_working_entry:
             return [Signal(kind=SignalKind.CANCEL_ENTRY, reason="chaos")] if draw.random() < 0.25 else ()
         if not context.position_quantity:
-            return [_entry(draw, SignalKind.ENTER)] if draw.random() < 0.6 else ()
+            return [_entry(draw, SignalKind.ENTER)] if draw.random() < 0.3 else ()
         chance = draw.random()
         if chance < 0.12:
             return [_entry(draw, SignalKind.SCALE_IN)]
@@ -56,7 +56,7 @@ class ChaosTrader:
     def on_timer(self, ts_ns: int, context: Context) -> Sequence[Signal]:
         """Enter now and then where nothing is held."""
         draw = Random(f"{self.seed}:timer:{ts_ns}")
-        return [_entry(draw, SignalKind.ENTER)] if context.is_flat and draw.random() < 0.2 else ()
+        return [_entry(draw, SignalKind.ENTER)] if context.is_flat and draw.random() < 0.1 else ()
 
 
 def _entry(draw: Random, kind: SignalKind) -> Signal:
@@ -66,8 +66,8 @@ def _entry(draw: Random, kind: SignalKind) -> Signal:
             {"target_distance": 0.4},
             {"target_distance": 0.8},
             {"targets": ((0.3, 0.5), (0.7, 0.5))},
-            {"targets": ((0.3, 0.4),), "trail_distance": 0.4},
-            {"trail_distance": 0.35, "trail_step": 0.05},
+            {"targets": ((0.3, 0.4),), "trail_distance": 0.4, "trail_step": 0.1},
+            {"trail_distance": 0.35, "trail_step": 0.15},
             {"target_distance": 0.6, "break_even_distance": 0.3},
             {"target_distance": 0.5, "stop_limit_offset": 0.1},
             {"target_distance": 0.5, "hold_s_max": 240},
