@@ -74,11 +74,12 @@ def _unresolved(connection: sqlite.Connection, *, is_excused: bool) -> Iterator[
 
 def _executions(connection: sqlite.Connection, venue: ReferenceVenue, *, is_halted: bool) -> Iterator[Finding]:
     # An order whose outcome nobody can find out (a venue that echoes no ids) halts; what it executed is not ours yet.
-    hidden = "status = 'UNKNOWN'" if venue.temper.echoes_ids else "status = 'UNKNOWN' OR venue_order_id IS NULL"
+    hidden = "status = 'UNKNOWN'" if venue.temper.echoes_ids else "status = 'UNKNOWN' OR orders.venue_order_id IS NULL"
     named = f" WHERE NOT ({hidden})" if is_halted else ""
     ours = {row[0] for row in connection.execute(f"SELECT client_order_id FROM orders{named}")}
     booked: dict[str, int] = {}
-    for execution_id, is_bust in connection.execute("SELECT execution_id, is_bust FROM trades"):
+    trades = f"SELECT execution_id, is_bust FROM trades JOIN orders ON orders.id = trades.order_id{named}"
+    for execution_id, is_bust in connection.execute(trades):
         booked[execution_id] = booked.get(execution_id, 0) + (-1 if is_bust else 1)
     true = {
         str(each.execution_id): 0 if each.is_busted else 1 for each in venue.executions if each.client_order_id in ours
