@@ -123,7 +123,7 @@ class Garden:
     """Live scenarios in a folder: with a bug, and without one."""
 
     def __init__(self, folder: Path) -> None:
-        self._subject: Subject = chaos_trader()
+        self._subject: Subject = chaos_trader(is_restless=True)
         self._templates = Templates(self._subject, folder)
 
     def violation(self, plan: ScenarioPlan) -> str:

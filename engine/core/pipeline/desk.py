@@ -200,6 +200,9 @@ class Desk:
         """Let an order's news, already booked, move its bracket, and do what that takes."""
         position = self._ledger.position(order.strategy_id, order.instrument_id)
         self.fulfil(self._execution.react(order, execution, draft, position=position), draft)
+        if execution is not None and execution.is_bust:
+            # Two busts can leave shares that neither bracket holds any more.
+            self.halt_unprotected(order.strategy_id, order.instrument_id, "sell them, or resume", draft)
         self.refresh_context(self._execution.bracket(order.bracket_id))
 
     def book(self, order: WorkingOrder, execution: Execution, fees: Fees, draft: Draft) -> Execution:

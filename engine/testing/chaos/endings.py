@@ -24,6 +24,7 @@ _HUMANS_TURN: Final = (
     "took execution",
     "less than our orders left",
     "the gate refused",
+    "in no bracket",
 )
 _UNANSWERED: Final = "('NEW', 'UNKNOWN')"
 

@@ -54,8 +54,7 @@ _COMMANDS: Final[dict[OperatorAct, type[Pause | Resume | Kill | Flatten]]] = {
     OperatorAct.KILL: Kill,
     OperatorAct.FLATTEN: Flatten,
 }
-#: Two reconciliations and the ways of what they bring.
-_SETTLING_STEPS: Final = 12
+_SETTLING_STEPS, _SETTLING_STEPS_MAX = 12, 60
 #: A supervisor starts a process that ended by itself after so long, least and most, seconds.
 _AFTER_HALT_S: Final = (5, 15)
 
@@ -144,8 +143,9 @@ class Kernel:
 
     # The price stands still at the end, until what has executed is told everywhere.
     def _settle(self) -> None:
-        for _ in range(_SETTLING_STEPS):
-            if self.monitors.violations:
+        for number in range(_SETTLING_STEPS_MAX):
+            is_calm = number >= _SETTLING_STEPS and self.monitors.is_calm(_SETTLING_STEPS * STEP_NS)
+            if self.monitors.violations or is_calm:
                 return
             self._pass_to(self._now + STEP_NS)
             life = self._life
@@ -382,10 +382,11 @@ class Kernel:
             if self._life is not life:
                 return
         price, clock = self._market.prices[step], life.clock(self._now)
+        self.monitors.quote_ts_ns = self._now
         self._engine(partial(life.engine.take, quote(price - _HALF_SPREAD, price + _HALF_SPREAD, clock)))
         if self._life is life:
             self._engine(partial(life.engine.take, tick(price, clock)))
-        self._fed_ts_ns = self.monitors.quote_ts_ns = self._now
+        self._fed_ts_ns = self._now
 
     def _tell_gap(self) -> None:
         if self._fed_ts_ns:

@@ -82,6 +82,10 @@ class Monitors:
         self._told: dict[str, int] = {}
         self._last_sent: dict[ClientOrderId, int] = {}
 
+    def is_calm(self, lasting_ns: int) -> bool:
+        """Return whether nothing has left the engine for so long, ns."""
+        return not self._sent or self._sent[-1] < self.now_ts_ns - lasting_ns
+
     def close(self) -> None:
         """Close the connection."""
         self._reader.close()
@@ -173,7 +177,7 @@ class Monitors:
             self._look_at_intents()
         wrong = self.exposure.look(
             self.now_ts_ns,
-            held=max(Decimal(0), held - self._bought_by_others()),
+            held=max(Decimal(0), held - self._bought_by_others() - self._given_back()),
             protected=venue.protected(_KEY),
             working=venue.working_exits(_KEY),
             # Short because the venue took an execution back: only a human can put that in order.
@@ -191,6 +195,14 @@ class Monitors:
         others = [each for each in self._venue.executions if each.client_order_id is None and each.symbol == SYMBOL]
         net = sum((each.quantity if each.side is Side.BUY else -each.quantity for each in others), Decimal(0))
         return max(Decimal(0), net)
+
+    # What busts of sales gave back may be in no bracket any more: the engine says so and halts; who resumes, keeps it.
+    def _given_back(self) -> Decimal:
+        if not self._plan.temper.busts:
+            return Decimal(0)
+        return sum(
+            (each.quantity for each in self._venue.executions if each.is_busted and each.side is Side.SELL), Decimal(0)
+        )
 
     def _look_at_attempts(self) -> None:
         attempts = self._venue.oversell_attempts

@@ -89,11 +89,11 @@ class Subject:
         )
 
 
-def chaos_trader(rules: Rules | None = None) -> Subject:
-    """Return the kit's own strategy, which uses everything."""
+def chaos_trader(rules: Rules | None = None, *, is_restless: bool = False) -> Subject:
+    """Return the kit's own strategy, which uses everything; a restless one makes more and smaller changes."""
     return Subject(
         name="chaos_trader",
-        make=lambda seed: ChaosTrader(seed=seed),
+        make=lambda seed: ChaosTrader(seed=seed, is_restless=is_restless),
         rules=rules or Rules(),
         trades_anywhere=True,
     )

@@ -6,7 +6,7 @@ What it wants at a bar is a function of its seed and of the bar, so that a repla
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
@@ -20,6 +20,8 @@ class ChaosTrader:
     """Trade often and in every way."""
 
     seed: int
+    #: Enters twice as often and moves trailing stops by every tick: more orders, and slower scenarios.
+    is_restless: bool = False
     extended_hours: bool = False
     wants_quotes: bool = False
     wants_timer: bool = False
@@ -27,7 +29,7 @@ class ChaosTrader:
 
     def __post_init__(self) -> None:
         """Let every fourth one trade when the minute turns, too, which needs no bar."""
-        self.wants_timer = self.seed % 4 == 0
+        self.wants_timer = self.seed % 4 == 0 and not self.is_restless
 
     def on_bar(self, bar: Bar, context: Context) -> Sequence[Signal]:
         """Enter where nothing is held; else scale, move the stop, leave, or do nothing."""
@@ -35,10 +37,10 @@ class ChaosTrader:
         if context.has_working_entry:
             return [Signal(kind=SignalKind.CANCEL_ENTRY, reason="chaos")] if draw.random() < 0.25 else ()
         if not context.position_quantity:
-            return [_entry(draw, SignalKind.ENTER)] if draw.random() < 0.3 else ()
+            return [self._entry(draw, SignalKind.ENTER)] if draw.random() < (0.6 if self.is_restless else 0.3) else ()
         chance = draw.random()
         if chance < 0.12:
-            return [_entry(draw, SignalKind.SCALE_IN)]
+            return [self._entry(draw, SignalKind.SCALE_IN)]
         if chance < 0.22:
             return [Signal(kind=SignalKind.SCALE_OUT, fraction=draw.choice((0.25, 0.5)), reason="chaos")]
         if chance < 0.32:
@@ -56,7 +58,11 @@ class ChaosTrader:
     def on_timer(self, ts_ns: int, context: Context) -> Sequence[Signal]:
         """Enter now and then where nothing is held."""
         draw = Random(f"{self.seed}:timer:{ts_ns}")
-        return [_entry(draw, SignalKind.ENTER)] if context.is_flat and draw.random() < 0.1 else ()
+        return [self._entry(draw, SignalKind.ENTER)] if context.is_flat and draw.random() < 0.1 else ()
+
+    def _entry(self, draw: Random, kind: SignalKind) -> Signal:
+        signal = _entry(draw, kind)
+        return replace(signal, trail_step=None) if self.is_restless else signal
 
 
 def _entry(draw: Random, kind: SignalKind) -> Signal:
