@@ -132,7 +132,7 @@ def _payload_changes_on_resend(patch: pytest.MonkeyPatch) -> None:
     "An entry that never reached the venue is sent again however old it is.",
     "I-5",
     scenarios=SLOW_ABSENCE,
-    seeds=4,
+    seeds=14,
 )
 def _resend_without_age(patch: pytest.MonkeyPatch) -> None:
     def wanted(_: OrderRecovery, order: WorkingOrder, ts_ns: int) -> bool:
@@ -223,7 +223,7 @@ def _dedupe_lost_at_restart(patch: pytest.MonkeyPatch) -> None:
     "The filled quantity that a cancel tells is taken for the fills themselves.",
     "I-8",
     scenarios=RACES,
-    seeds=2,
+    seeds=5,
 )
 def _quantity_from_a_cancel(patch: pytest.MonkeyPatch) -> None:
     def believed(_: OrderRegister, report: OrderCanceled | OrderExpired, order: WorkingOrder, draft: Draft) -> bool:
@@ -241,7 +241,7 @@ def _quantity_from_a_cancel(patch: pytest.MonkeyPatch) -> None:
     "I-7",
     "I-8",
     scenarios=PUSHES,
-    seeds=2,
+    seeds=10,
 )
 def _fills_from_a_status(patch: pytest.MonkeyPatch) -> None:
     news = Reconciler._news
@@ -301,6 +301,8 @@ def _cancel_ends_before_its_fills(patch: pytest.MonkeyPatch) -> None:
     "late_fills_ignored",
     "A cancel ends its order at once, and a fill of it that comes later is dropped.",
     "I-7",
+    "I-12",
+    "I-13",
     "I-9",
     scenarios=RACES,
     seeds=2,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Final
@@ -12,7 +12,6 @@ import pytest
 from families import (
     APPROVALS,
     CALM,
-    LINKED,
     LOST_REQUESTS,
     OUTAGES,
     RACES,
@@ -248,21 +247,6 @@ def _pair_forgets_partial_fills(patch: pytest.MonkeyPatch) -> None:
         return max(ZERO, self.quantity - sold)
 
     patch.setattr(Pair, "left", property(left))
-
-
-@bug(
-    "leftovers_stay",
-    "Exits that have nothing left to sell are not canceled.",
-    "I-12",
-    "I-15",
-    scenarios=LINKED,
-    seeds=16,
-)
-def _leftovers_stay(patch: pytest.MonkeyPatch) -> None:
-    def nothing(_: Leaver, orders: Iterable[WorkingOrder], draft: Draft) -> None:
-        del orders, draft
-
-    patch.setattr(Leaver, "leave_over", nothing)
 
 
 @bug(

@@ -156,7 +156,7 @@ def _stale_quotes_believed(patch: pytest.MonkeyPatch) -> None:
     "I-4",
     "I-10",
     scenarios=BAD_READS,
-    seeds=2,
+    seeds=8,
 )
 def _part_of_a_listing_is_the_whole(patch: pytest.MonkeyPatch) -> None:
     take = Reconciler.take
@@ -240,7 +240,7 @@ def _recovery_skips_reports(patch: pytest.MonkeyPatch) -> None:
     "I-4",
     "I-12",
     scenarios=RESTARTS,
-    seeds=3,
+    seeds=6,
 )
 def _restart_ends_the_unanswered(patch: pytest.MonkeyPatch) -> None:
     restarted = OrderRecovery.restarted

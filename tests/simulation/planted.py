@@ -45,6 +45,8 @@ that guard, or not at all.
   none comes later. `late_fills_ignored` takes both away.
 - A restart that is not handled: deadlines are replayed and listings come, so that an order is asked about all the same.
   `restart_ignored` takes the deadlines away; what it breaks at once is that the order is not UNKNOWN.
+- Exits that have nothing left to sell and are not canceled: a venue that links legs ends them, also one that comes
+  after the fill of its sibling.
 - An order id that was never decided, an execution that is booked twice, a process that writes without the lease: the
   rules of the database stop them first, so that what is seen is the end of the engine (I-18).
 """

@@ -229,7 +229,6 @@ def test_of_two_engines_at_once_one_works(run: Run) -> None:
     run.finish()
 
 
-@pytest.mark.xfail(strict=False, reason="needs the lease of engine/store/lease.py, which is on another branch")
 @pytest.mark.parametrize("point", ["commit.before", "commit.after", "send.before", "book.before"])
 def test_an_engine_whose_lock_was_taken_away_commits_no_more(run: Run, point: str) -> None:
     """I-17: a stale epoch can neither commit nor send."""
