@@ -126,7 +126,10 @@ class TradingAccount:
         self.account = self._account(now_ts_ns)
         # Before the journal is read: what an engine before this one adds from here on is refused.
         owner = process_owner(host=socket.gethostname(), pid=os.getpid())
-        self._lease = take_lease(self._connection, self.account.account_id, owner=owner, now_ts_ns=now_ts_ns)
+        # Nothing here proves the wall's clock: its time is noted at an end in order only.
+        self._lease = take_lease(
+            self._connection, self.account.account_id, owner=owner, now_ts_ns=now_ts_ns, is_clock_proven=False
+        )
         self.pipeline = make_pipeline(spec, self.account.namespace)
         submitted = restore(self.pipeline, self._connection, self.account, observer=self._on_restored)
         self._journal = SqliteJournal(self._connection, self.account, epoch=self._lease.epoch)
