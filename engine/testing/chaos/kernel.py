@@ -90,6 +90,7 @@ class Kernel:
         self._waiting: list[Delivery] = []
         #: Processes that are stopped while another one has the account, and when they go on.
         self._zombies: list[tuple[int, Life]] = []
+        self._owner: Life | None = None  # who took the account last; a life that refused to start took nothing
         self._muted_until_ts_ns = 0
         self._fed_ts_ns = 0
         self._orphans_since: int | None = None
@@ -223,6 +224,7 @@ class Kernel:
         except EngineError as error:
             self.monitors.broken("I-18", f"life {self._lives} cannot recover: {error}")
             return
+        self._owner = self._life
         self._tell(f"life {self._lives} starts" + (f", its clock {jump_ns // SECOND_NS} s off" if jump_ns else ""))
         self.venue.engine_started(self._now)
         life = self._life
@@ -265,7 +267,12 @@ class Kernel:
             self._hand_over(delivery)
 
     # A process that was stopped while another one took the account over must neither write nor send any more.
+    # When whoever was to replace it refused to start, it owns the account still, and there is nothing to judge.
     def _wake(self, zombie: Life) -> None:
+        if zombie is self._owner:
+            self._tell("the process that nobody replaced ends")
+            zombie.die()
+            return
         self._tell("the process that was replaced goes on")
         zombie.port.now_ts_ns, zombie.port.is_replaced = self._now, True
         price = float(self._market.price(min(self._step_of_now(), len(self._market.prices) - 1)))
