@@ -19,16 +19,7 @@ from typing import Any, Final
 
 from engine.app.recovery import restore
 from engine.core.errors import BadInput, EngineError, Halt
-from engine.core.messages import (
-    Command,
-    Event,
-    FeedInterrupted,
-    Flatten,
-    InstrumentStatus,
-    Kill,
-    Pause,
-    Resume,
-)
+from engine.core.messages import Command, Event
 from engine.core.values import SECOND_NS, Side
 from engine.store.accounts import list_accounts
 from engine.store.connection import open_reader
@@ -42,18 +33,12 @@ from engine.testing.chaos.plan import OperatorAct, ScenarioPlan
 from engine.testing.chaos.records import records
 from engine.testing.chaos.store import Crash
 from engine.testing.chaos.subject import CASH, Subject, market_of
-from engine.testing.chaos.wires import NotedChooser, WatchedWire, kill, quote, tick
+from engine.testing.chaos.wires import NotedChooser, WatchedWire, gap, quote, status, tick, word
 from engine.testing.chaos.words import shown
 from engine.testing.reference_venue import Delivery, ReferenceVenue
 
 _KEY: Final = INSTRUMENT.instrument_id
 _HALF_SPREAD: Final = 0.01
-_COMMANDS: Final[dict[OperatorAct, type[Pause | Resume | Kill | Flatten]]] = {
-    OperatorAct.PAUSE: Pause,
-    OperatorAct.RESUME: Resume,
-    OperatorAct.KILL: Kill,
-    OperatorAct.FLATTEN: Flatten,
-}
 _SETTLING_STEPS, _SETTLING_STEPS_MAX = 12, 60
 #: A supervisor starts a process that ended by itself after so long, least and most, seconds.
 _AFTER_HALT_S: Final = (5, 15)
@@ -98,6 +83,7 @@ class Kernel:
         self._now = 0
         self._is_healed = False
         self._has_ended = False
+        self._halted = ""
 
     # --- the course of things --------------------------------------------------------------------------------
 
@@ -129,9 +115,9 @@ class Kernel:
             if halt.from_step == step:
                 self.venue.halt(_KEY, step_ts_ns(halt.until_step))
             if halt.is_told and step in (halt.from_step, halt.until_step):
-                self._tell_status(halted=step == halt.from_step)
+                self._give(status(self._now, halted=step == halt.from_step))
         # As in a mailbox: what a human asks for waits until an engine is there to take it.
-        while self._acts and self._acts[0].step <= step and self._takes_words():
+        while self._acts and self._acts[0].step <= step and self._is_up:
             self._operate(self._acts.pop(0).act)
         self.venue.price(_KEY, self._market.price(step), ts_ns)
         if not self._is_healed:
@@ -186,9 +172,8 @@ class Kernel:
     def _look(self) -> None:
         session = SESSIONS.session_at(self._now)
         halted = any(step_ts_ns(each.from_step) <= self._now < step_ts_ns(each.until_step) for each in self._plan.halts)
-        is_up = self._life is not None and self._stopped_until_ts_ns is None and self._life.engine.is_started
         is_out = any(each.from_ts_ns <= self._now < each.until_ts_ns for each in self._plan.temper.outages)
-        counts = session is not None and not halted and is_up and not (is_out and not self._is_healed)
+        counts = session is not None and not halted and self._is_up and not (is_out and not self._is_healed)
         self.monitors.look(counts_exposure=counts)
         held, exits = self.venue.position(_KEY), self.venue.working_exits(_KEY)
         if held <= 0 < exits:
@@ -229,6 +214,11 @@ class Kernel:
         self.venue.engine_started(self._now)
         life = self._life
         self._engine(lambda: life.engine.pass_time(life.clock(self._now)))
+
+    # A process runs, and its engine has learnt from the venue where it stands.
+    @property
+    def _is_up(self) -> bool:
+        return self._life is not None and self._stopped_until_ts_ns is None and self._life.engine.is_started
 
     def _replaced(self) -> None:
         self._tell("the process sleeps after a commit, and another one takes the account")
@@ -279,7 +269,7 @@ class Kernel:
         try:
             for _ in range(3):
                 zombie.engine.pass_time(zombie.clock(self._now))
-                zombie.engine.take(kill(zombie.clock(self._now)))
+                zombie.engine.take(word(OperatorAct.KILL, zombie.clock(self._now)))
                 zombie.engine.take(tick(price, zombie.clock(self._now)))
             self.monitors.broken("I-17", "a process that was replaced could still write")
         except (Halt, Crash):
@@ -305,7 +295,7 @@ class Kernel:
         elif fault.kind is FaultKind.BAD_QUOTE:
             bad = float("nan") if fault.passage % 2 else 0.0
             self._give(quote(bad, bad, self._now))
-        elif self._life is not None and self._stopped_until_ts_ns is None and self._life.engine.is_started:
+        elif self._is_up:
             self._stop_process(fault, until)
 
     def _stop_process(self, fault: Fault, until_ts_ns: int) -> None:
@@ -374,15 +364,13 @@ class Kernel:
 
     def _give(self, event: Event) -> None:
         life = self._life
-        if life is not None and self._stopped_until_ts_ns is None and life.engine.is_started:
+        if life is not None and self._is_up:
             stamped = replace(event, received_ts_ns=life.clock(self._now))
             self._engine(lambda: life.engine.take(stamped))
 
     def _feed(self, step: int) -> None:
         life = self._life
-        if self._now < self._muted_until_ts_ns or life is None or not life.engine.is_started:
-            return
-        if self._stopped_until_ts_ns is not None:
+        if self._now < self._muted_until_ts_ns or life is None or not self._is_up:
             return
         if self._now - self._fed_ts_ns > 2 * STEP_NS:
             self._tell_gap()
@@ -398,43 +386,12 @@ class Kernel:
     def _tell_gap(self) -> None:
         if self._fed_ts_ns:
             since, self._fed_ts_ns = self._fed_ts_ns, self._now
-            self._give(
-                FeedInterrupted(
-                    venue_ts_ns=self._now,
-                    received_ts_ns=self._now,
-                    instrument_id=_KEY,
-                    from_ts_ns=since,
-                    until_ts_ns=self._now,
-                    reason="no data",
-                )
-            )
-
-    def _tell_status(self, *, halted: bool) -> None:
-        now = self._now
-        self._give(
-            InstrumentStatus(
-                venue_ts_ns=now, received_ts_ns=now, instrument_id=_KEY, halted=halted, reason="volatility"
-            )
-        )
-
-    def _takes_words(self) -> bool:
-        return self._life is not None and self._stopped_until_ts_ns is None and self._life.engine.is_started
+            self._give(gap(since, self._now))
 
     def _operate(self, act: OperatorAct) -> None:
-        now = self._now
         self._tell(f"a human: {act}")
-        scopes = [None, _KEY] if act is OperatorAct.RESUME else [None]
-        for scope in scopes:
-            self._give(
-                _COMMANDS[act](
-                    venue_ts_ns=now,
-                    received_ts_ns=now,
-                    reason="chaos",
-                    requested_by="chaos",
-                    strategy_id=None,
-                    instrument_id=scope,
-                )
-            )
+        for scope in [None, _KEY] if act is OperatorAct.RESUME else [None]:
+            self._give(word(act, self._now, instrument_id=scope))
 
     # --- the end ---------------------------------------------------------------------------------------------
 
@@ -466,8 +423,6 @@ class Kernel:
             self._hash.update(self._life.journal.journal_hash.encode())
             self._life.die()
         self.monitors.close()
-
-    _halted = ""
 
     def _outcome(self) -> Outcome:
         entries = {

@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from engine.core.messages import Command, Kill, Quote, Tick
+from engine.core.messages import Command, FeedInterrupted, Flatten, InstrumentStatus, Kill, Pause, Quote, Resume, Tick
+from engine.core.values import InstrumentId
 from engine.testing.chaos.faults import Chooser, Fault
 from engine.testing.chaos.market import INSTRUMENT
+from engine.testing.chaos.plan import OperatorAct
 
 _KEY: Final = INSTRUMENT.instrument_id
+_WORDS: Final[dict[OperatorAct, type[Pause | Resume | Kill | Flatten]]] = {
+    OperatorAct.PAUSE: Pause,
+    OperatorAct.RESUME: Resume,
+    OperatorAct.KILL: Kill,
+    OperatorAct.FLATTEN: Flatten,
+}
 
 
 class NotedChooser:
@@ -59,6 +67,32 @@ def quote(bid: float, ask: float, ts_ns: int) -> Quote:
     )
 
 
-def kill(ts_ns: int) -> Kill:
-    """Return the kill switch, pressed in a process that was replaced."""
-    return Kill(venue_ts_ns=ts_ns, received_ts_ns=ts_ns, reason="chaos", requested_by="zombie")
+def gap(since_ts_ns: int, until_ts_ns: int) -> FeedInterrupted:
+    """Return that the feed brought nothing from one moment to another."""
+    return FeedInterrupted(
+        venue_ts_ns=until_ts_ns,
+        received_ts_ns=until_ts_ns,
+        instrument_id=_KEY,
+        from_ts_ns=since_ts_ns,
+        until_ts_ns=until_ts_ns,
+        reason="no data",
+    )
+
+
+def status(ts_ns: int, *, halted: bool) -> InstrumentStatus:
+    """Return that the exchange halts the instrument, or lets it trade again."""
+    return InstrumentStatus(
+        venue_ts_ns=ts_ns, received_ts_ns=ts_ns, instrument_id=_KEY, halted=halted, reason="volatility"
+    )
+
+
+def word(act: OperatorAct, ts_ns: int, *, instrument_id: InstrumentId | None = None) -> Pause | Resume | Kill | Flatten:
+    """Return what a human asks for: of the whole account, or of one instrument."""
+    return _WORDS[act](
+        venue_ts_ns=ts_ns,
+        received_ts_ns=ts_ns,
+        reason="chaos",
+        requested_by="chaos",
+        strategy_id=None,
+        instrument_id=instrument_id,
+    )
