@@ -8,6 +8,7 @@ trade. `engine.testing.chaos` drives exactly this, and so will the runner on asy
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from engine.app.loop import Observer, SendFence, StepLoop
@@ -57,6 +58,8 @@ class LiveEngine:
         self._reconcile_ns = reconcile_ns
         self.loop = StepLoop(pipeline, venue, journal, is_durable=True, observer=observer, fence=fence)
         self._ask_at_ts_ns = 0
+        # A clock that was set back stands here until it has caught up: what is asked meanwhile has no age.
+        self._stands_at_ts_ns = pipeline.now_ts_ns
         # What came before the first listings: it is stepped after the start, in its order, operators' words first.
         self._early: list[Event] = []
         #: False until the first listings are there: nothing is stepped before.
@@ -68,7 +71,7 @@ class LiveEngine:
         Raises Halt where the journal cannot be written, or where the clock is too far from the venue's.
         """
         if self.is_started:
-            self.loop.process(self._pipeline.reconciler.essence(event) if isinstance(event, AccountListed) else event)
+            self.loop.process(self._as_taken(event) if isinstance(event, AccountListed) else event)
         elif isinstance(event, AccountListed):
             self._start(event)
         elif not isinstance(event, MarketEvent) or isinstance(event, CorporateAction):
@@ -77,8 +80,9 @@ class LiveEngine:
     def pass_time(self, now_ts_ns: int) -> None:
         """Tell the engine what time it is, ns UTC by its own clock, and ask for listings where it is time to."""
         if now_ts_ns >= self._ask_at_ts_ns:
-            # Until the first listings are there nothing else can be done.
-            every_ns = self._reconcile_ns if self.is_started else min(_START_ASK_NS, self._reconcile_ns)
+            # Until whole listings are there nothing else can be done.
+            is_waiting = not self.is_started or self._pipeline.reconciler.is_blind
+            every_ns = min(_START_ASK_NS, self._reconcile_ns) if is_waiting else self._reconcile_ns
             self._ask_at_ts_ns = now_ts_ns + every_ns
             self._venue.query_account(now_ts_ns)
         if self.is_started:
@@ -108,7 +112,14 @@ class LiveEngine:
         early, self._early = sorted(self._early, key=lambda event: not isinstance(event, OperatorCommand)), []
         for event in early:
             self.loop.process(event)
-        self.loop.process(self._pipeline.reconciler.essence(listed))
+        self.loop.process(self._as_taken(listed))
+
+    # A listing that was asked for by a clock that stood still may be older than it seems. It brings news, and protects;
+    # but like a part of the listings it proves no absence and opens no eyes.
+    def _as_taken(self, listed: AccountListed) -> AccountListed:
+        is_dated = listed.asked_ts_ns > self._stands_at_ts_ns
+        dated = listed if is_dated else replace(listed, is_complete=False)
+        return self._pipeline.reconciler.essence(dated)
 
 
 def _check_clock(listed: AccountListed) -> None:

@@ -374,7 +374,11 @@ class ReferenceVenue:
         stamped = self._venue_ts_ns()
         reason = f"the order is {known[-1].word}" if known else "no such order"
         refused = CancelRejected(
-            client_order_id=command.client_order_id, reason=reason, venue_ts_ns=stamped, received_ts_ns=stamped
+            client_order_id=command.client_order_id,
+            reason=reason,
+            is_known=bool(known),
+            venue_ts_ns=stamped,
+            received_ts_ns=stamped,
         )
         return (refused,), None, False
 

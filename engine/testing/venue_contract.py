@@ -267,6 +267,9 @@ def a_cancel_ends_an_order_once(make_venue: VenueFactory) -> None:
     _expect([type(r) for r in ends] == [OrderCanceled], "A cancel precedes the open that would fill.", ends)
     late = driver.send(cancel("exit", decided_ts_ns=minute(2)))
     _expect([type(r) for r in late] == [CancelRejected], "A cancel of a gone order is refused.", late)
+    _expect([getattr(r, "is_known", None) for r in late] == [True], "The refusal says that it was there.", late)
+    never = driver.send(cancel("never-sent", decided_ts_ns=minute(2)))
+    _expect([getattr(r, "is_known", None) for r in never] == [False], "A cancel of nothing says so.", never)
 
 
 def a_sale_beyond_the_position_is_refused(make_venue: VenueFactory) -> None:

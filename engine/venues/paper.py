@@ -296,7 +296,7 @@ class PaperVenue:
         if order is None or order.status is PaperOrderStatus.GONE:
             reason = "unknown order" if order is None else "the order is gone"
             moment = Moment(command.decided_ts_ns, self._desk.clock(command.decided_ts_ns))
-            self._desk.answer(cancel_rejected(identity, reason, moment))
+            self._desk.answer(cancel_rejected(identity, reason, moment, is_known=order is not None))
             return
         lane = self._lanes[order.command.instrument_id]
         moment = Moment(lane.moment_of(command.decided_ts_ns), self._desk.clock(command.decided_ts_ns))

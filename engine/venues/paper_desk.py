@@ -212,8 +212,9 @@ class PaperDesk:
         if order.status is PaperOrderStatus.WORKING:
             self._cancel(lane, order, "canceled on request", moment)
             return
-        reason = "the order is gone" if order.status is _GONE else "the order has not arrived"
-        self.answer(cancel_rejected(order.command.client_order_id, reason, moment))
+        is_gone = order.status is _GONE
+        reason = "the order is gone" if is_gone else "the order has not arrived"
+        self.answer(cancel_rejected(order.command.client_order_id, reason, moment, is_known=is_gone))
 
     def cancel_all(self, lane: Lane, reason: str, moment: Moment) -> None:
         """End every working order of an instrument on the venue's own account."""
@@ -462,10 +463,14 @@ def _canceled(order: PaperOrder, reason: str, moment: Moment) -> OrderCanceled:
     )
 
 
-def cancel_rejected(identity: ClientOrderId, reason: str, moment: Moment) -> CancelRejected:
-    """Return the report that a cancel had no effect."""
+def cancel_rejected(identity: ClientOrderId, reason: str, moment: Moment, *, is_known: bool) -> CancelRejected:
+    """Return the report that a cancel had no effect; `is_known` says whether the order was ever here."""
     return CancelRejected(
-        client_order_id=identity, reason=reason, venue_ts_ns=moment.venue_ts_ns, received_ts_ns=moment.received_ts_ns
+        client_order_id=identity,
+        reason=reason,
+        is_known=is_known,
+        venue_ts_ns=moment.venue_ts_ns,
+        received_ts_ns=moment.received_ts_ns,
     )
 
 

@@ -61,6 +61,11 @@ class Leaver:
         reason = f"{len(failed)} market exits ended unfilled ({failed[-1]}): close the position by hand"
         return [HaltWanted(instrument_id=bracket.instrument_id, reason=reason)]
 
+    def leave_rest(self, bracket: Bracket, draft: Draft) -> list[Wish]:
+        """Sell what an exit was cut short of, once the exit of another bracket that had it reserved has ended."""
+        is_idle = bracket.wanted_exit and bracket.held > 0 and not bracket.open_exits()
+        return self.leave(bracket, draft) if is_idle else []
+
     def leave_again(self, bracket: Bracket, draft: Draft) -> list[Wish]:
         """Try anew to leave a bracket whose exits had failed too often, where there are any."""
         if not bracket.failed_exits or bracket.held <= 0:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from engine.core.execution.bracket_table import ExitStyle
 from engine.core.execution.brackets import Bracket
 from engine.core.execution.orders import Execution, WorkingOrder
 from engine.core.execution.pairs import Pair, portions
-from engine.core.messages import OrderCreated, OrderRequest, SubmitOrder
+from engine.core.messages import BracketOpened, OrderCreated, OrderRequest, SubmitOrder
 from engine.core.values import (
     PRICE_DIRECTIONS,
     ZERO,
@@ -151,6 +152,21 @@ def submit_command(
         time_in_force=request.time_in_force,
         decided_ts_ns=ts_ns,
         link=link,
+    )
+
+
+def opened_fact(bracket: Bracket, request: OrderRequest, *, exit_style: ExitStyle, ts_ns: int) -> BracketOpened:
+    """Return the record of a bracket that an entry's request opens."""
+    return BracketOpened(
+        bracket_id=bracket.bracket_id,
+        strategy_id=bracket.strategy_id,
+        instrument_id=bracket.instrument_id,
+        symbol=bracket.symbol,
+        signal_id=bracket.signal_id,
+        exit_style=exit_style.value,
+        stop_distance=request.stop_distance,
+        target_distance=request.target_distance,
+        ts_ns=ts_ns,
     )
 
 

@@ -22,6 +22,7 @@ from engine.core.execution.settings import Deadlines
 from engine.core.execution.waits import Waits
 from engine.core.messages import (
     CancelOrder,
+    CancelRejected,
     Draft,
     ExecutionBusted,
     HaltWanted,
@@ -145,6 +146,8 @@ class OrderRegister:
         known = (order.venue_order_id, order.deadline_ts_ns, order.unanswered)
         if isinstance(report, OrderAcknowledged):
             self.learn_venue_id(order, report.venue_order_id)
+        if isinstance(report, CancelRejected) and report.is_known and not order.was_accepted:
+            order.was_accepted = draft.is_kept = True
         self._transition(order, REPORT_TRIGGERS[type(report)], report, draft)
         if known != (order.venue_order_id, order.deadline_ts_ns, order.unanswered):
             # No fact need say this, yet later steps are made of it: a restart has to see the report again.

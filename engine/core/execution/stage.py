@@ -31,7 +31,6 @@ from engine.core.execution.watching import Levels, PriceWatch, needs_watching
 from engine.core.execution.wishes import Refused, Wish
 from engine.core.messages import (
     Approved,
-    BracketOpened,
     BracketPlanned,
     Draft,
     HaltWanted,
@@ -185,19 +184,7 @@ class ExecutionStage:
         bracket.is_watched = needs_watching(bracket.plan, self._exit_style)
         self._brackets[bracket.bracket_id] = bracket
         self._open[bracket.bracket_id] = bracket
-        draft.facts.append(
-            BracketOpened(
-                bracket_id=bracket.bracket_id,
-                strategy_id=bracket.strategy_id,
-                instrument_id=bracket.instrument_id,
-                symbol=bracket.symbol,
-                signal_id=bracket.signal_id,
-                exit_style=self._exit_style.value,
-                stop_distance=request.stop_distance,
-                target_distance=request.target_distance,
-                ts_ns=draft.ts_ns,
-            )
-        )
+        draft.facts.append(legs.opened_fact(bracket, request, exit_style=self._exit_style, ts_ns=draft.ts_ns))
         if request.plan is not None:
             draft.facts.append(BracketPlanned(bracket_id=bracket.bracket_id, plan=request.plan, ts_ns=draft.ts_ns))
         return bracket
@@ -220,10 +207,17 @@ class ExecutionStage:
             wishes = self._busted_execution(bracket, order, execution, draft, position=position)
         else:
             wishes = self._news(bracket, order, execution, draft)
+        if order.leg is not Leg.ENTRY and not order.is_open:
+            wishes += self._leave_with_room(bracket, draft)
         if bracket.is_settled:
             self._open.pop(bracket.bracket_id, None)
         self._refresh_watch(bracket)
         return wishes
+
+    # What an exit could still have sold is free again when it ends: others may have been cut to what it left them.
+    def _leave_with_room(self, ended: Bracket, draft: Draft) -> list[Wish]:
+        others = self.open_brackets(ended.strategy_id, ended.instrument_id)
+        return [wish for other in others if other is not ended for wish in self._leaver.leave_rest(other, draft)]
 
     def _news(self, bracket: Bracket, order: WorkingOrder, execution: Execution | None, draft: Draft) -> list[Wish]:
         if execution is not None:

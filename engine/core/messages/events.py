@@ -217,6 +217,8 @@ class CancelRejected(OrderReport):
     """Report that a cancel came too late or was refused; the order's own reports tell its state."""
 
     reason: str
+    #: Whether the refusal shows that the venue has or had the order: from then on it is never taken for absent.
+    is_known: bool = False
 
 
 @quick_init

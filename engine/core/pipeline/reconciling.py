@@ -47,6 +47,9 @@ S = ListedStatus
 
 #: How often the cancel of an order is sent again that was thought to be over and is listed as working.
 _LATE_CANCELS_MAX: Final = 3
+#: So many times the time in which listings settle is a bust waited for that would explain a difference: listings may
+#: leave the order out a few times, but not for ever.
+_BUST_SETTLES_MAX: Final = 6
 _OVER: Final = frozenset({S.FILLED, S.CANCELED, S.REJECTED, S.EXPIRED})
 
 #: Lets a report of the venue do what it does.
@@ -83,8 +86,8 @@ class Reconciler:
         self._external: dict[str, ListedOrder] = {}
         self._drifts: dict[InstrumentId, _Drift] = {}
         self._late_cancels: dict[int, int] = {}
-        # Since when an execution that counts is not listed.
-        self._missing_since: dict[ExecutionId, int] = {}
+        # Since when an execution that counts is not listed, by instrument.
+        self._missing_since: dict[InstrumentId, dict[ExecutionId, int]] = {key: {} for key in markets}
         # Since when an order is listed as filled with less than all of it executed.
         self._short_since: dict[int, int] = {}
         #: True from the start of an engine until the venue was listed in whole.
@@ -144,7 +147,8 @@ class Reconciler:
             return False
         there = {execution.execution_id for execution in each.executions}
         # One that was missing and is there again has to be seen: else it would count as missing ever since.
-        is_same = there == order.executions.keys() and not there & self._missing_since.keys()
+        missing = self._missing_since[order.instrument_id]
+        is_same = there == order.executions.keys() and not there & missing.keys()
         return is_same and each.filled_quantity == order.filled
 
     def take_absence(self, report: OrderNotListed, order: WorkingOrder, draft: Draft) -> None:
@@ -211,15 +215,17 @@ class Reconciler:
         self, order: WorkingOrder, each: ListedOrder, listed: AccountListed, draft: Draft
     ) -> Iterator[VenueReport]:
         there = {execution.execution_id for execution in each.executions}
+        missing = self._missing_since[order.instrument_id]
         for execution_id, heard_ts_ns in list(order.executions.items()):
             if execution_id in there:
-                draft.is_kept |= self._missing_since.pop(execution_id, None) is not None
+                draft.is_kept |= missing.pop(execution_id, None) is not None
                 continue
             if not listed.is_complete:
                 continue
             draft.is_kept = True
-            since_ts_ns = self._missing_since.setdefault(execution_id, listed.asked_ts_ns)
+            since_ts_ns = missing.setdefault(execution_id, listed.asked_ts_ns)
             if listed.asked_ts_ns >= max(heard_ts_ns, since_ts_ns) + self._settle_ns:
+                del missing[execution_id]
                 yield ExecutionBusted(
                     client_order_id=order.client_order_id,
                     execution_id=execution_id,
@@ -305,11 +311,17 @@ class Reconciler:
             self._say(instrument_id, booked, listed, ComparisonVerdict.DRIFT, draft)
             return
         assert known is not None
-        if asked_ts_ns < known.since_ts_ns + self._settle_ns or self._adopter.is_unsettled(instrument_id):
+        is_early = asked_ts_ns < known.since_ts_ns + self._settle_ns
+        if is_early or self._adopter.is_unsettled(instrument_id) or self._awaits_bust(instrument_id, asked_ts_ns):
             return
         del self._drifts[instrument_id]
         self._say(instrument_id, booked, listed, ComparisonVerdict.ADOPTED, draft)
         self._adopter.adopt(instrument_id, listed - booked, draft)
+
+    # The same shares would be taken off twice: as a difference now, and as the bust that it was.
+    def _awaits_bust(self, instrument_id: InstrumentId, asked_ts_ns: int) -> bool:
+        longest_ns = _BUST_SETTLES_MAX * self._settle_ns
+        return any(asked_ts_ns < since + longest_ns for since in self._missing_since[instrument_id].values())
 
     def _say(
         self, instrument_id: InstrumentId, booked: Decimal, listed: Decimal, verdict: ComparisonVerdict, draft: Draft

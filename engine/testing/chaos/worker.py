@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 
 from engine.core.errors import BadInput
+from engine.store.connection import open_reader
 from engine.testing.chaos.faults import Chooser, Fault, RecordedChooser, SeededChooser
 from engine.testing.chaos.kernel import Kernel
 from engine.testing.chaos.outcome import Outcome
@@ -54,7 +55,10 @@ class Worker:
     def keep(self, plan: ScenarioPlan, faults: Iterable[Fault], path: Path) -> None:
         """Live a scenario again and leave its database at a path."""
         self.repeat(plan, faults)
-        shutil.copyfile(self.database, path)
+        # A copy of the file alone would leave out what is in its log still.
+        path.unlink(missing_ok=True)
+        with closing(open_reader(self.database)) as lived:
+            lived.execute("VACUUM INTO ?", (str(path),))
 
     def _run(self, plan: ScenarioPlan, chooser: Chooser, *, tells: bool) -> Outcome:
         try:
