@@ -12,27 +12,23 @@ from engine.core.messages import (
     EMPTY_STEP,
     BarClosed,
     CorporateAction,
-    EngineStopping,
     Event,
     FeedInterrupted,
     MarketEvent,
     Quote,
     Step,
     Tick,
-    TimeAdvanced,
 )
 from engine.core.pipeline import Pipeline, PrintEvent
 from engine.core.values import MINUTE_NS
 from engine.ports import Clock, Journal, SimulatedVenue, Venue
+from engine.store.inputs import is_journaled
 
 #: How many steps one transaction of a backtest holds.
 BATCH_STEPS: Final = 8_192
 
 #: After how much time between a commit and a send the lease is looked at again, ns: a process may have been suspended.
 SUSPENDED_NS: Final = 1_000_000_000
-
-#: Events of which most change nothing, so that nobody has to hear of them.
-_OFTEN_EMPTY: Final = frozenset({Tick, Quote, TimeAdvanced, EngineStopping})
 
 #: Shown every step that was journaled, after its commit (or, in a batch, after it was added).
 Observer = Callable[[Event, Step], None]
@@ -93,7 +89,7 @@ class StepLoop:
         journal cannot be written: nothing of the step has left then.
         """
         result = self._pipeline.step(event)
-        if result is EMPTY_STEP and event.__class__ in _OFTEN_EMPTY:
+        if result is EMPTY_STEP and not is_journaled(event, result):
             return result
         self._keep(event, result, on_append)
         return result

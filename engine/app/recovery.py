@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from engine.app.loop import Observer
 from engine.core.errors import Halt
-from engine.core.execution.order_table import OrderState
+from engine.core.execution.order_table import UNANSWERED_STATES
 from engine.core.execution.orders import WorkingOrder
 from engine.core.messages import CancelOrder, Command, QueryOrder, SubmitOrder, TradingState
 from engine.core.pipeline import Pipeline
@@ -16,8 +14,6 @@ from engine.store.accounts import AccountRow
 from engine.store.connection import sqlite
 from engine.store.replay import repeated_steps
 from engine.store.writer import GENESIS, chained, step_rows
-
-_UNANSWERED: Final = frozenset({OrderState.NEW, OrderState.UNKNOWN})
 
 
 def restore(
@@ -65,7 +61,7 @@ def hand_over_again(pipeline: Pipeline, venue: Venue, submitted: dict[ClientOrde
     now_ts_ns = pipeline.now_ts_ns
     for order in pipeline.execution.open_orders():
         identity = order.client_order_id
-        if order.state in _UNANSWERED and not _is_held_back(pipeline, order):
+        if order.state in UNANSWERED_STATES and not _is_held_back(pipeline, order):
             venue.send(submitted[identity])
         else:
             venue.send(QueryOrder(client_order_id=identity, decided_ts_ns=now_ts_ns))
@@ -75,7 +71,7 @@ def hand_over_again(pipeline: Pipeline, venue: Venue, submitted: dict[ClientOrde
 
 def has_unanswered(pipeline: Pipeline) -> bool:
     """Return whether an order is under way of which the venue has said nothing yet."""
-    return any(order.state in _UNANSWERED for order in pipeline.execution.open_orders())
+    return any(order.state in UNANSWERED_STATES for order in pipeline.execution.open_orders())
 
 
 def _is_held_back(pipeline: Pipeline, order: WorkingOrder) -> bool:

@@ -140,10 +140,8 @@ def _trial(
     from engine.testing.chaos.trial import Trial, fault_kinds
 
     settings = load_risk(risk)
-    rules = Rules()
-    own = (rules.limits, rules.deadlines, rules.entry_rules, rules.reconcile_ns)
     # The shipped file says what the engine does by itself: a schedule need not carry it.
-    is_usual = own == (settings.limits, settings.deadlines, settings.entry_rules, settings.reconcile_ns)
+    is_usual = Rules.of(settings) == Rules()
     return Trial(
         strategy=strategy,
         parameters=parameters,

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
-from types import ModuleType
-from typing import Any, Final
+from typing import Final
 
 from rich.console import Console
 
@@ -19,7 +17,9 @@ _PRINTED_MAX: Final = 20
 
 def kill_processes(kills: int, seed: int, jobs: int, keep: Path | None, *, as_json: bool) -> bool:
     """Kill processes of `ratchet run` so often, print what came of it, and return whether everything held."""
-    report = _package("kills").run_kills(kills, seed, jobs, keep=keep)
+    from engine.testing.kills import run_kills
+
+    report = run_kills(kills, seed, jobs, keep=keep)
     violations = [
         {"seed": each.seed, "run": each.run, "point": each.point, "message": each.what, "replay": each.repeat}
         for each in report.violations
@@ -43,10 +43,11 @@ def kill_processes(kills: int, seed: int, jobs: int, keep: Path | None, *, as_js
 
 def lose_power(images: int, seed: int, *, as_json: bool) -> bool:
     """Cut the power under so many writes, print what was left, and return whether nothing was lost."""
-    package = _package("power")
-    if not package.is_available():
-        raise BadInput(f"The power cannot be cut on this machine ({package.unavailable_because()}): try another.")
-    report = package.power_loss(images, seed, package.Synchronous("FULL"))
+    from engine.testing import power
+
+    if not power.is_available():
+        raise BadInput(f"The power cannot be cut on this machine ({power.unavailable_because()}): try another.")
+    report = power.power_loss(images, seed, power.Synchronous("FULL"))
     failures = list(report.failures)
     figures = {"images": report.images, "lost": report.lost, "torn": report.torn, "dropped": report.dropped}
     if as_json:
@@ -56,14 +57,6 @@ def lose_power(images: int, seed: int, *, as_json: bool) -> bool:
     show_rows(console, ("", "Images"), list(figures.items()))
     _print_violations(console, failures)
     return not failures
-
-
-# By name, so that the command starts without them.
-def _package(name: str) -> ModuleType | Any:  # noqa: ANN401 - a module's own functions
-    try:
-        return import_module(f"engine.testing.{name}")
-    except ModuleNotFoundError as error:
-        raise BadInput(f"This installation has no engine.testing.{name}: install the whole of Ratchet.") from error
 
 
 def _print_violations(console: Console, lines: list[str]) -> None:

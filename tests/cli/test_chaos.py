@@ -120,7 +120,6 @@ def test_bad_input_is_one_sentence(ratchet: Run, options: list[str], parts: tupl
 
 
 def test_real_processes_are_killed(ratchet: Run) -> None:
-    pytest.importorskip("engine.testing.kills")
     report = ratchet("chaos", "--kills", 3, "--jobs", 1, "--json")
     assert report.code == 0, report.out + report.err
     assert report.json["kills"] >= 3
@@ -128,7 +127,8 @@ def test_real_processes_are_killed(ratchet: Run) -> None:
 
 
 def test_the_power_is_cut(ratchet: Run) -> None:
-    power = pytest.importorskip("engine.testing.power")
+    from engine.testing import power
+
     if not power.is_available():
         pytest.skip(power.unavailable_because())
     report = ratchet("chaos", "--power", 40, "--json")

@@ -5,157 +5,31 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
-from typing import Any
 from uuid import UUID
 
-import pytest
+from listed_account import ENTER, LIFE_S, SETTLE_S, Account, filled, held_legs, listed
 
 from engine.core.execution.order_table import OrderState
 from engine.core.execution.settings import Deadlines
 from engine.core.messages import (
     AccountListed,
     ComparisonVerdict,
-    EngineStarted,
     EngineStopping,
     ExternalOrderSeen,
     Kill,
-    ListedExecution,
-    ListedOrder,
-    ListedPosition,
     ListedStatus,
-    OrderNotListed,
-    OrderTransitioned,
-    OutcomeUnknown,
     PositionAdjusted,
     PositionCompared,
     QueryOrder,
     Resume,
     Signal,
-    SignalKind,
-    Step,
     SubmitOrder,
     TradeBooked,
-    TradingState,
-    TradingStateChanged,
 )
 from engine.core.pipeline import Pipeline, PipelineSettings, StrategyBinding
 from engine.core.signals import Context
-from engine.core.values import SECOND_NS, AccountId, ExecutionId, OrderType, Side, instrument_from_symbol
-from engine.testing.scenario import SPY, STRATEGY, TWO_SESSIONS, Scenario, ScriptedStrategy
-
-ENTER = Signal(kind=SignalKind.ENTER, stop_distance=1.0, target_distance=2.0)
-SETTLE_S = Deadlines().settle_ns // SECOND_NS
-LIFE_S = Deadlines().request_life_ns // SECOND_NS
-
-
-def listed(order: SubmitOrder, status: ListedStatus = ListedStatus.WORKING, **changes: Any) -> ListedOrder:
-    fields: dict[str, Any] = {
-        "venue_order_id": "v-1",
-        "client_order_id": order.client_order_id,
-        "instrument_id": order.instrument_id,
-        "symbol": order.symbol,
-        "side": order.side,
-        "order_type": order.order_type,
-        "quantity": order.quantity,
-        "filled_quantity": Decimal(0),
-        "status": status,
-        "limit_price": order.limit_price,
-        "stop_price": order.stop_price,
-        "created_ts_ns": order.decided_ts_ns,
-    }
-    return ListedOrder(**{**fields, **changes})
-
-
-def filled(order: SubmitOrder, price: str = "100", execution: str = "x1", **changes: Any) -> ListedOrder:
-    one = ListedExecution(
-        execution_id=ExecutionId(execution),
-        price=Decimal(price),
-        quantity=order.quantity,
-        fee=Decimal(0),
-        venue_ts_ns=order.decided_ts_ns,
-    )
-    return listed(order, ListedStatus.FILLED, filled_quantity=order.quantity, executions=(one,), **changes)
-
-
-class Account(Scenario):
-    """A scripted account whose venue is listed by hand."""
-
-    def venue_lists(self, *orders: ListedOrder, held: str = "0", complete: bool = True) -> Step:
-        position = ListedPosition(instrument_id=SPY, symbol="SPY", quantity=Decimal(held))
-        return self.give(
-            AccountListed(
-                **self._times(),
-                asked_ts_ns=self.now_ts_ns,
-                orders=orders,
-                positions=(position,) if Decimal(held) else (),
-                is_complete=complete,
-            )
-        )
-
-    def unknown(self, order: SubmitOrder) -> Step:
-        return self.give(OutcomeUnknown(**self._times(), client_order_id=order.client_order_id, reason="no answer"))
-
-    def not_found(self, order: SubmitOrder, *, certain: bool = False, complete: bool = True) -> Step:
-        return self.give(
-            OrderNotListed(
-                **self._times(),
-                client_order_id=order.client_order_id,
-                asked_ts_ns=self.now_ts_ns,
-                is_complete=complete,
-                is_certain=certain,
-            )
-        )
-
-    def start(self, epoch: int = 2) -> Step:
-        return self.give(EngineStarted(**self._times(), epoch=epoch))
-
-    def pass_seconds(self, seconds: int) -> None:
-        for _ in range(seconds):
-            self.wait(1)
-
-    @property
-    def entry(self) -> SubmitOrder:
-        return self.submitted()[0]
-
-    def states(self, order: SubmitOrder) -> list[str]:
-        number = self.submitted().index(order) + 1
-        return [fact.to_state for fact in self.made(OrderTransitioned) if fact.order_id == number]
-
-    def halts(self) -> list[str]:
-        changes = self.made(TradingStateChanged)
-        return [fact.reason for fact in changes if fact.to_state is TradingState.HALTED]
-
-
-@pytest.fixture
-def account() -> Account:
-    entered = Account({0: ENTER})
-    entered.bar(0)
-    return entered
-
-
-@pytest.fixture
-def holder(account: Account) -> Account:
-    """An account that holds the entry, with its stop and target acknowledged."""
-    account.ack(account.entry)
-    account.fill(account.entry, "100", execution="x1")
-    for leg in account.submitted()[1:]:
-        account.give(listed_ack(account, leg))
-    return account
-
-
-def listed_ack(account: Account, order: SubmitOrder) -> Any:
-    from engine.core.messages import OrderAcknowledged
-
-    return OrderAcknowledged(
-        **account._times(), client_order_id=order.client_order_id, venue_order_id=f"v-{order.client_order_id[:4]}"
-    )
-
-
-def held_legs(holder: Account) -> list[ListedOrder]:
-    return [
-        filled(holder.entry),
-        *(listed(leg, venue_order_id=f"v-{leg.client_order_id[:4]}") for leg in holder.submitted()[1:3]),
-    ]
+from engine.core.values import SECOND_NS, AccountId, OrderType, Side, instrument_from_symbol
+from engine.testing.scenario import SPY, STRATEGY, TWO_SESSIONS, ScriptedStrategy
 
 
 def test_a_listed_fill_is_booked_and_protected_in_one_step(account: Account) -> None:

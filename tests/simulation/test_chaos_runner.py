@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -11,6 +12,8 @@ import pytest
 
 from engine.core.errors import BadInput
 from engine.core.execution.bracket_table import ExitStyle
+from engine.core.values import AccountKind
+from engine.store.connection import open_reader
 from engine.testing.chaos.faults import FaultKind
 from engine.testing.chaos.plan import MARKETS
 from engine.testing.chaos.regressions import Schedule, load_schedule, save_schedule
@@ -52,6 +55,19 @@ def test_one_seed_is_one_event_log_whatever_the_number_of_processes() -> None:
     assert alone.event_log_hash == again.event_log_hash == together.event_log_hash
     assert replace(alone, seconds=0.0) == replace(together, seconds=0.0)
     assert alone.event_log_hash != run_trial(Trial(), seed=4, seeds=4).event_log_hash
+
+
+def test_what_is_kept_of_a_scenario_is_its_whole_database(worker: Worker, tmp_path: Path) -> None:
+    outcome = worker.live(5)
+    for _ in range(2):  # a second time over the first one
+        worker.keep(outcome.plan, outcome.faults, tmp_path / "kept.sqlite")
+    with closing(open_reader(tmp_path / "kept.sqlite")) as kept:
+        (brackets,) = kept.execute("SELECT count(*) FROM brackets").fetchone()
+    assert brackets >= outcome.brackets > 0
+
+
+def test_the_account_of_a_risk_file_counts() -> None:
+    assert Trial(risk_text="account:\n  kind: cash\n").subject().rules.account.kind is AccountKind.CASH
 
 
 def test_a_record_of_its_faults_repeats_a_scenario(worker: Worker) -> None:

@@ -53,6 +53,8 @@ T = OrderTrigger
 TERMINAL_STATES: Final = frozenset({S.FILLED, S.CANCELED, S.REJECTED, S.EXPIRED})
 #: States in which an order may still fill.
 OPEN_STATES: Final = frozenset(S) - TERMINAL_STATES
+#: Nobody has said yet what came of it (I-4).
+UNANSWERED_STATES: Final = frozenset({S.NEW, S.UNKNOWN})
 
 _BEFORE_ANSWER: Final = (
     Row(S.NEW, T.ACKNOWLEDGED, S.ACK),

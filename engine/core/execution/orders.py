@@ -81,8 +81,7 @@ class WorkingOrder:
     #: What the gate approved and what was sent: sending again is sending the same.
     request: OrderRequest | None = None
     command: SubmitOrder | None = None
-    #: When it was decided, and when it last left or may have left, ns UTC; how often.
-    created_ts_ns: int = 0
+    #: When it last left or may have left, ns UTC; how often.
     sent_ts_ns: int = 0
     sends: int = 1
     #: When the first of the listings was asked for that, up to the last one, do not hold it, ns UTC.

@@ -8,16 +8,13 @@ last sent. An order that the venue ever showed to have taken is never taken for 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Final
 
-from engine.core.execution.order_table import OrderState, OrderTrigger
+from engine.core.execution.order_table import UNANSWERED_STATES, OrderState, OrderTrigger
 from engine.core.execution.orders import WorkingOrder, transition
 from engine.core.execution.register import OrderRegister
 from engine.core.execution.settings import Deadlines
 from engine.core.messages import CancelOrder, Draft, ListedOrder
 from engine.core.values import Leg
-
-_UNANSWERED: Final = frozenset({OrderState.NEW, OrderState.UNKNOWN})
 
 
 class Absence(StrEnum):
@@ -43,7 +40,7 @@ class OrderRecovery:
         for order in self._orders.open_orders():
             if order.state is OrderState.NEW:
                 self._move(order, OrderTrigger.OUTCOME_UNKNOWN, "the engine was restarted before an answer", draft)
-            if order.state in _UNANSWERED:
+            if order.state in UNANSWERED_STATES:
                 # It may have left at the last moment before the end, which nobody wrote down.
                 order.sent_ts_ns, order.absent_since_ts_ns = draft.ts_ns, None
                 self._orders.await_answer(order, draft.ts_ns + self._deadlines.settle_ns)
@@ -79,11 +76,11 @@ class OrderRecovery:
         if not is_certain and not self._has_settled(order, asked_ts_ns):
             if order.absent_since_ts_ns is None:
                 order.absent_since_ts_ns = asked_ts_ns
-            if order.state in _UNANSWERED:
+            if order.state in UNANSWERED_STATES:
                 self._orders.await_answer(order, draft.ts_ns + self._deadlines.settle_ns)
             return Absence.PROVES_NOTHING
         if order.was_accepted:
-            if order.state not in _UNANSWERED:
+            if order.state not in UNANSWERED_STATES:
                 self._move(order, OrderTrigger.PROVEN_ABSENT, "a complete listing does not hold it any more", draft)
                 self._orders.await_answer(order, draft.ts_ns + self._deadlines.settle_ns)
             return Absence.PROVES_NOTHING
@@ -98,7 +95,7 @@ class OrderRecovery:
         if order.cancel_requested or order.is_leftover or order.command is None:
             return False
         if order.leg is Leg.ENTRY:
-            return ts_ns - order.created_ts_ns < self._deadlines.request_life_ns
+            return ts_ns - order.command.decided_ts_ns < self._deadlines.request_life_ns
         return order.sends < self._deadlines.sends_max
 
     def give_up(self, order: WorkingOrder, reason: str, draft: Draft) -> None:

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from engine.core.errors import Bug
 from engine.core.execution.ids import client_order_id
-from engine.core.execution.order_table import OrderState, OrderTrigger
+from engine.core.execution.order_table import UNANSWERED_STATES, OrderState, OrderTrigger
 from engine.core.execution.orders import (
     REPORT_TRIGGERS,
     Execution,
@@ -27,6 +27,7 @@ from engine.core.messages import (
     ExecutionBusted,
     HaltWanted,
     OrderAcknowledged,
+    OrderAwaitingApproval,
     OrderCanceled,
     OrderExpired,
     OrderFilled,
@@ -39,8 +40,6 @@ from engine.core.values import SECOND_NS, AccountId, ClientOrderId, ExecutionId,
 
 #: So many questions may stay without an answer before the instrument halts.
 UNANSWERED_MAX: Final = 3
-
-_UNANSWERED: Final = frozenset({OrderState.NEW, OrderState.UNKNOWN})
 
 
 class OrderRegister:
@@ -115,7 +114,6 @@ class OrderRegister:
             pair=request.pair,
             works_until_ts_ns=self._works_until(request, draft.ts_ns),
             request=request,
-            created_ts_ns=draft.ts_ns,
             sent_ts_ns=draft.ts_ns,
         )
         self._orders[order.client_order_id] = order
@@ -141,13 +139,13 @@ class OrderRegister:
             return self._apply_bust(report, order, draft)
         if isinstance(report, OrderNotListed):
             raise Bug("That an order is not listed moves it by `OrderRecovery`, which knows what that proves.")
+        if not order.was_accepted and _shows_acceptance(report):
+            order.was_accepted = draft.is_kept = True
         if isinstance(report, OrderCanceled | OrderExpired) and self._misses_fills(report, order, draft):
             return None
         known = (order.venue_order_id, order.deadline_ts_ns, order.unanswered)
         if isinstance(report, OrderAcknowledged):
             self.learn_venue_id(order, report.venue_order_id)
-        if isinstance(report, CancelRejected) and report.is_known and not order.was_accepted:
-            order.was_accepted = draft.is_kept = True
         self._transition(order, REPORT_TRIGGERS[type(report)], report, draft)
         if known != (order.venue_order_id, order.deadline_ts_ns, order.unanswered):
             # No fact need say this, yet later steps are made of it: a restart has to see the report again.
@@ -211,7 +209,10 @@ class OrderRegister:
         if not order.is_open:
             order.ended_ts_ns = order.ended_ts_ns or draft.ts_ns
             self._await(order, None)
-        elif order.state in _UNANSWERED:
+            return
+        # A bust lets an order work again that was over.
+        order.ended_ts_ns = 0
+        if order.state in UNANSWERED_STATES:
             wait_ns = self._deadlines.acknowledge_ns
             if trigger is OrderTrigger.OUTCOME_UNKNOWN and was_known:
                 # Nobody will answer any more: it is asked about at once, and from then on less and less often.
@@ -308,7 +309,7 @@ class OrderRegister:
         if fact is not None:
             draft.facts.append(fact)
         # While the exchange halts an instrument a cancel waits by its nature: no answer tells nothing then.
-        if order.state in _UNANSWERED or not self._waits.is_paused(order.instrument_id):
+        if order.state in UNANSWERED_STATES or not self._waits.is_paused(order.instrument_id):
             order.unanswered += 1
         # Asked less and less often: the venue is not to be flooded by a silence of its own.
         self._await(order, draft.ts_ns + self._deadlines.acknowledge_ns * 2 ** min(order.unanswered, 6))
@@ -316,3 +317,10 @@ class OrderRegister:
         if order.cancel_requested:
             # The first request may be lost, or was refused at a moment at which the order could not be canceled.
             draft.commands.append(CancelOrder(client_order_id=order.client_order_id, decided_ts_ns=draft.ts_ns))
+
+
+# These tell no id of the venue's, and show all the same that it took the order.
+def _shows_acceptance(report: VenueReport) -> bool:
+    if isinstance(report, CancelRejected):
+        return report.is_known
+    return isinstance(report, OrderAwaitingApproval | OrderCanceled | OrderExpired)

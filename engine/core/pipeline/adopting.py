@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Final
 
-from engine.core.execution.order_table import OrderState
+from engine.core.execution.order_table import UNANSWERED_STATES
 from engine.core.execution.stage import ExecutionStage
 from engine.core.ledger import Ledger, record
 from engine.core.messages import AdjustmentKind, Draft, PositionCorrected
@@ -17,7 +17,6 @@ from engine.core.values import ZERO, InstrumentId, StrategyId, notional
 #: Who owns what no strategy of this account bought.
 EXTERNAL: Final = StrategyId("EXTERNAL")
 
-_UNANSWERED: Final = frozenset({OrderState.NEW, OrderState.UNKNOWN})
 _SOURCE: Final = "reconciliation with the venue"
 
 
@@ -45,7 +44,7 @@ class Adopter:
     def is_unsettled(self, instrument_id: InstrumentId) -> bool:
         """Return whether an order is under way that may explain a difference: its fills come first."""
         return any(
-            order.instrument_id == instrument_id and (order.state in _UNANSWERED or order.ending is not None)
+            order.instrument_id == instrument_id and (order.state in UNANSWERED_STATES or order.ending is not None)
             for order in self._execution.open_orders()
         )
 

@@ -10,12 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Protocol, cast
 
-from engine.app.live import LiveEngine
+from engine.app.live import CLOCK_ERROR_NS_MAX, LiveEngine
 from engine.app.loop import SendFence
 from engine.app.recovery import restore
-from engine.core.errors import Halt
 from engine.core.execution.bracket_table import ExitStyle
-from engine.core.messages import AccountListed, CancelOrder, Command, Event, Step, SubmitOrder, VenueReport
+from engine.core.messages import AccountListed, CancelOrder, Command, SubmitOrder, VenueReport
 from engine.core.pipeline import Pipeline
 from engine.core.values import SECOND_NS
 from engine.store.accounts import AccountRow, list_accounts
@@ -23,12 +22,12 @@ from engine.store.connection import open_writer, sqlite
 from engine.store.lease import renew_lease, take_lease
 from engine.store.writer import SqliteJournal
 from engine.testing.chaos.faults import Chooser, Fault, FaultKind
+from engine.testing.chaos.plan import STATUSES
 from engine.testing.chaos.store import Crash, WatchedConnection
-from engine.testing.reference_temper import HONEST, Fate, Status
+from engine.testing.reference_temper import HONEST, Fate
 from engine.testing.reference_venue import ReferenceVenue
 
 _SLEEP_NS: Final = 30 * SECOND_NS
-_STATUSES: Final[tuple[Status, ...]] = (401, 429, 500, "html", "reset")
 
 
 class Wire(Protocol):
@@ -98,8 +97,8 @@ def _fate(fault: Fault | None) -> Fate:
             return Fate(truncated=True)
         case FaultKind.SERVER_ERROR:
             assert fault is not None
-            status = _STATUSES[fault.amount % len(_STATUSES)]
-            return Fate(status=status, status_after_acceptance=fault.amount >= len(_STATUSES))
+            status = STATUSES[fault.amount % len(STATUSES)]
+            return Fate(status=status, status_after_acceptance=fault.amount >= len(STATUSES))
         case _:
             return HONEST
 
@@ -123,8 +122,6 @@ class Life:
         Raises Halt where the journal does not come out as it was written.
         """
         self.port = port
-        self.pipeline = pipeline
-        self.steps: list[tuple[Event, Step]] = []
         self._connection: sqlite.Connection = open_writer(database)
         self.account: AccountRow = list_accounts(self._connection)[0]
         restore(pipeline, self._connection, self.account)
@@ -145,7 +142,7 @@ class Life:
         )
         self._clock_error_ns = clock_error_ns
         # Never decreasing, over lives too: the shell's clock begins where the journal ends.
-        self._last_ts_ns = pipeline.now_ts_ns if abs(clock_error_ns) < 60_000_000_000 else 0
+        self._last_ts_ns = pipeline.now_ts_ns if abs(clock_error_ns) < CLOCK_ERROR_NS_MAX else 0
 
     def clock(self, now_ts_ns: int) -> int:
         """Return what the process's clock says at a moment of the kernel, ns UTC."""
@@ -177,6 +174,3 @@ class Life:
         self.port.is_dead = True
         # Closing without a commit rolls back, as the next process finds it after a kill.
         self._connection.close()
-
-
-__all__ = ["Halt", "Life", "VenuePort", "Wire"]

@@ -97,11 +97,6 @@ class ScenarioPlan:
     breakers_off: bool = True
 
     @property
-    def is_full(self) -> bool:
-        """Return whether it lasts a whole session and more."""
-        return self.minutes >= MINUTES_PER_SESSION
-
-    @property
     def first_step(self) -> int:
         """Return the first step of the market that is lived."""
         return first_step_of(self.first_minute)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
 from functools import lru_cache
-from typing import Final
+from typing import TYPE_CHECKING, Final, Self
 from uuid import UUID
 
 from engine.core.execution.settings import Deadlines
@@ -16,10 +16,13 @@ from engine.core.pipeline.entries import EntryRules
 from engine.core.risk.limits import Limits
 from engine.core.risk.sources import Capability, Offer, Source, VenueSources
 from engine.core.signals import Strategy
-from engine.core.values import MINUTE_NS, SECOND_NS, AccountId, StrategyId
+from engine.core.values import MINUTE_NS, SECOND_NS, AccountId, AccountTerms, StrategyId
 from engine.testing.chaos.market import INSTRUMENT, MINUTES_PER_SESSION, SESSIONS, Market, make_market
 from engine.testing.chaos.plan import MARKETS, QUIET_MINUTES, SHORT_MINUTES, ScenarioPlan
 from engine.testing.chaos.trader import ChaosTrader
+
+if TYPE_CHECKING:
+    from engine.app.settings import RiskSettings
 
 CASH: Final = Decimal(100_000)
 #: Client order ids are a function of the scenario, so that one seed is one event log.
@@ -51,7 +54,13 @@ class Rules:
     limits: Limits = field(default_factory=Limits)
     deadlines: Deadlines = field(default_factory=Deadlines)
     entry_rules: EntryRules = field(default_factory=EntryRules)
+    account: AccountTerms = field(default_factory=AccountTerms)
     reconcile_ns: int = 20 * SECOND_NS
+
+    @classmethod
+    def of(cls, risk: RiskSettings) -> Self:
+        """Return what of a risk file counts here."""
+        return cls(**{each.name: getattr(risk, each.name) for each in fields(cls)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +92,7 @@ class Subject:
                 limits=_without_breakers(rules.limits) if plan.breakers_off else rules.limits,
                 deadlines=rules.deadlines,
                 entry_rules=rules.entry_rules,
+                account=rules.account,
                 exit_style=plan.exit_style,
                 venue=REFERENCE,
             )

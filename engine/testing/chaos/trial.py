@@ -75,9 +75,7 @@ class Trial:
         # The symbol of the simulation stands for whatever the owner trades.
         anything: frozenset[str] = frozenset()
         limits = replace(risk.limits, allowed_symbols=anything, blocked_symbols=anything)
-        return Rules(
-            limits=limits, deadlines=risk.deadlines, entry_rules=risk.entry_rules, reconcile_ns=risk.reconcile_ns
-        )
+        return replace(Rules.of(risk), limits=limits)
 
 
 class Plans:

@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 from engine.core.errors import BadInput
-from engine.store.connection import open_reader
+from engine.store.connection import open_writer
 from engine.testing.chaos.faults import Chooser, Fault, RecordedChooser, SeededChooser
 from engine.testing.chaos.kernel import Kernel
 from engine.testing.chaos.outcome import Outcome
@@ -57,7 +57,7 @@ class Worker:
         self.repeat(plan, faults)
         # A copy of the file alone would leave out what is in its log still.
         path.unlink(missing_ok=True)
-        with closing(open_reader(self.database)) as lived:
+        with closing(open_writer(self.database)) as lived:
             lived.execute("VACUUM INTO ?", (str(path),))
 
     def _run(self, plan: ScenarioPlan, chooser: Chooser, *, tells: bool) -> Outcome:
