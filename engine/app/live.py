@@ -58,7 +58,7 @@ class LiveEngine:
         self._reconcile_ns = reconcile_ns
         self.loop = StepLoop(pipeline, venue, journal, is_durable=True, observer=observer, fence=fence)
         self._ask_at_ts_ns = 0
-        # A clock that was set back stands here until it has caught up: what is asked meanwhile has no age.
+        # A clock that was set back stands here until it has caught up: what is heard meanwhile has no age.
         self._stands_at_ts_ns = pipeline.now_ts_ns
         # What came before the first listings: it is stepped after the start, in its order, operators' words first.
         self._early: list[Event] = []
@@ -114,10 +114,10 @@ class LiveEngine:
             self.loop.process(event)
         self.loop.process(self._as_taken(listed))
 
-    # A listing that was asked for by a clock that stood still may be older than it seems. It brings news, and protects;
-    # but like a part of the listings it proves no absence and opens no eyes.
+    # Where the clock has not moved while an answer was on its way, nobody knows how old it will be. It brings news, and
+    # protects; but like a part of the listings it proves no absence and opens no eyes.
     def _as_taken(self, listed: AccountListed) -> AccountListed:
-        is_dated = listed.asked_ts_ns > self._stands_at_ts_ns
+        is_dated = listed.received_ts_ns > self._stands_at_ts_ns
         dated = listed if is_dated else replace(listed, is_complete=False)
         return self._pipeline.reconciler.essence(dated)
 

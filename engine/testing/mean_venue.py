@@ -388,7 +388,9 @@ class MeanVenue:
 
     def _refuse_cancel(self, identity: ClientOrderId, reason: str) -> None:
         now = self.now_ts_ns
-        refused = CancelRejected(client_order_id=identity, reason=reason, venue_ts_ns=now, received_ts_ns=now)
+        refused = CancelRejected(
+            client_order_id=identity, reason=reason, is_known=True, venue_ts_ns=now, received_ts_ns=now
+        )
         self._at(now + self._delay_ns(), refused)
 
     def _query(self, command: QueryOrder) -> None:

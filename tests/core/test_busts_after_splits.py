@@ -8,7 +8,7 @@ import pytest
 from engine.core.execution.bracket_table import BracketState, ExitStyle
 from engine.core.messages import ExecutionBusted, ShareSplit, Signal, SignalKind, Step, SubmitOrder
 from engine.core.risk.limits import Limits
-from engine.core.values import ExecutionId, OrderType
+from engine.core.values import ExecutionId, OrderType, Side
 from engine.testing.scenario import SPY, STRATEGY, Scenario, enter, leave
 
 STYLES = tuple(ExitStyle)
@@ -82,6 +82,11 @@ def sells(scenario: Scenario) -> list[Decimal]:
     return [order.quantity for order in working(scenario) if order.order_type is OrderType.MARKET]
 
 
+def protecting(scenario: Scenario) -> list[Decimal]:
+    kinds = (OrderType.MARKET, OrderType.STOP)
+    return [order.quantity for order in working(scenario) if order.side is Side.SELL and order.order_type in kinds]
+
+
 @pytest.mark.parametrize("style", STYLES, ids=str)
 @pytest.mark.parametrize(("new", "old", "left"), [(2, 1, 120), (1, 2, 30), (3, 2, 90), (1, 7, 8)])
 def test_what_is_left_after_the_bust_of_a_purchase_is_sold(style: ExitStyle, new: int, old: int, left: int) -> None:
@@ -125,12 +130,15 @@ def test_a_bust_after_cash_in_lieu_leaves_a_part_of_a_share(style: ExitStyle) ->
     split(scenario, 1, 2)
     assert held(scenario, 1, 2) == [25, 25]
     assert position(scenario) == 50
+    # Neither waits without an exit for what the other's cancel has set free.
+    assert sum(protecting(scenario)) == 50
     bust(scenario, scenario.submitted()[0], "x1")
     # The payment for half a share stays: 50 old shares are 25, less that half.
     assert position(scenario) == Decimal("24.5")
     assert held(scenario, 2) == [24]
     confirm(scenario)
-    assert sum(order.quantity for order in working(scenario) if order.order_type is OrderType.STOP) == 24
+    # A stop again, or a sale at market where the exit of the first bracket still had the shares reserved.
+    assert sum(protecting(scenario)) == 24
 
 
 @pytest.mark.parametrize("style", STYLES, ids=str)
