@@ -29,8 +29,8 @@ from engine.ports import Journal, Venue
 
 #: An engine whose clock is further from its venue's does not start: its deadlines and sessions would be wrong.
 CLOCK_ERROR_NS_MAX: Final = 60 * SECOND_NS
-#: How often listings are asked for before the first ones are there, ns.
-_START_ASK_NS: Final = 5 * SECOND_NS
+#: How often listings are asked for while something waits for their news, ns.
+_SOON_NS: Final = 5 * SECOND_NS
 
 
 class LiveEngine:
@@ -79,14 +79,18 @@ class LiveEngine:
 
     def pass_time(self, now_ts_ns: int) -> None:
         """Tell the engine what time it is, ns UTC by its own clock, and ask for listings where it is time to."""
+        every_ns = min(_SOON_NS, self._reconcile_ns) if self._is_waiting() else self._reconcile_ns
+        self._ask_at_ts_ns = min(self._ask_at_ts_ns, now_ts_ns + every_ns)
         if now_ts_ns >= self._ask_at_ts_ns:
-            # Until whole listings are there nothing else can be done.
-            is_waiting = not self.is_started or self._pipeline.reconciler.is_blind
-            every_ns = min(_START_ASK_NS, self._reconcile_ns) if is_waiting else self._reconcile_ns
             self._ask_at_ts_ns = now_ts_ns + every_ns
             self._venue.query_account(now_ts_ns)
         if self.is_started:
             self.loop.process(TimeAdvanced(venue_ts_ns=now_ts_ns, received_ts_ns=now_ts_ns))
+
+    # Until whole listings are there nothing else can be done; and where no push tells it, only they say what has become
+    # of the exits of something that is held without protection.
+    def _is_waiting(self) -> bool:
+        return not self.is_started or self._pipeline.reconciler.is_blind or self._pipeline.execution.is_exposed()
 
     def stop(self, reason: str, now_ts_ns: int) -> None:
         """End in order: working entries are canceled, stops stay, everything is durable."""

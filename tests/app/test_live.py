@@ -63,12 +63,13 @@ class Still:
 class Engine:
     """A live engine in memory, and what it did."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, journal_ends_ts_ns: int | None = None) -> None:
         plan = draw_plan(1, first_minute=0)
         self.pipeline = chaos_trader().pipeline(plan)
         self.journal = MemoryJournal()
         for event in warm_up_events(market_of(plan.market_seed), 0):
             self.journal.append(event, self.pipeline.step(event))
+        self.pipeline.now_ts_ns = journal_ends_ts_ns or self.pipeline.now_ts_ns
         self.venue = Recorder()
         self.engine = LiveEngine(
             self.pipeline,
@@ -104,6 +105,29 @@ def test_listings_are_asked_for_often_at_first_and_then_in_their_time() -> None:
     for seconds in range(65, 131, 5):
         engine.engine.pass_time(NOW + seconds * SECOND_NS)
     assert engine.venue.asked[13:] == [NOW + seconds * SECOND_NS for seconds in (65, 85, 105, 125)]
+
+
+def test_listings_are_asked_for_soon_while_something_is_held_without_protection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    engine = Engine()
+    engine.engine.pass_time(NOW)
+    engine.engine.take(listed())
+    engine.engine.pass_time(NOW + 5 * SECOND_NS)
+    monkeypatch.setattr(engine.pipeline.execution, "is_exposed", lambda: True)
+    for seconds in range(6, 21):
+        engine.engine.pass_time(NOW + seconds * SECOND_NS)
+    assert engine.venue.asked == [NOW + seconds * SECOND_NS for seconds in (0, 5, 11, 16)]
+
+
+def test_a_listing_heard_by_a_clock_that_stands_brings_news_and_opens_no_eyes() -> None:
+    stands = NOW + 30 * SECOND_NS
+    engine = Engine(journal_ends_ts_ns=stands)
+    engine.engine.take(listed(stands, venue_ts_ns=NOW, received_ts_ns=stands))
+    assert engine.kinds() == [EngineStarted, AccountListed]
+    assert engine.pipeline.reconciler.is_blind
+    engine.engine.take(listed(stands, venue_ts_ns=stands, received_ts_ns=stands + SECOND_NS))
+    assert not engine.pipeline.reconciler.is_blind
 
 
 def test_nothing_is_stepped_before_the_first_listings() -> None:

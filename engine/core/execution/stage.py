@@ -112,6 +112,10 @@ class ExecutionStage:
             if strategy_id in (None, bracket.strategy_id) and instrument_id in (None, bracket.instrument_id)
         ]
 
+    def is_exposed(self) -> bool:
+        """Return whether a bracket holds something and is not protected, as far as the engine knows."""
+        return any(each.held > 0 and each.state is not BracketState.PROTECTED for each in self._open.values())
+
     def open_order_count(self) -> int:
         """Return how many orders of open brackets may still fill."""
         return sum(bracket.entry_is_open + len(bracket.open_exits()) for bracket in self._open.values())
