@@ -12,7 +12,7 @@ import pytest
 from families import (
     APPROVALS,
     CALM,
-    LOST_REQUESTS,
+    LOST_CANCELS,
     OUTAGES,
     RACES,
     REST_STOPS,
@@ -202,8 +202,8 @@ def _stop_moved_by_overlap(patch: pytest.MonkeyPatch) -> None:
     "An exit whose outcome is not known counts as if it were gone.",
     "I-12",
     "I-16",
-    scenarios=LOST_REQUESTS,
-    seeds=10,
+    scenarios=LOST_CANCELS,
+    seeds=8,
 )
 def _unknown_exits_not_counted(patch: pytest.MonkeyPatch) -> None:
     def remaining(self: WorkingOrder) -> Decimal:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 import pytest
-from families import BAD_READS, BLIND, FOREIGN, KILLED, LOST_CANCELS, LOST_REQUESTS, MUTED, RESTARTS
+from families import BAD_READS, BLIND, FOREIGN, KILLED, LOST_CANCELS, MUTED, RESTARTS, SLOW_LISTS
 from planting import Registry
 
 from engine.core.execution.order_table import OrderState
@@ -66,7 +66,7 @@ def _restart_ignored(patch: pytest.MonkeyPatch) -> None:
     "I-15",
     "I-30",
     scenarios=LOST_CANCELS,
-    seeds=4,
+    seeds=8,
 )
 def _cancels_lost_at_restart(patch: pytest.MonkeyPatch) -> None:
     restarted = OrderRecovery.restarted
@@ -127,8 +127,8 @@ def _entries_before_listings(patch: pytest.MonkeyPatch) -> None:
     "entries_beside_the_unknown",
     "Entries do not wait until the outcome of every order of the instrument is known.",
     "I-16",
-    scenarios=LOST_REQUESTS,
-    seeds=10,
+    scenarios=SLOW_LISTS,
+    seeds=11,
 )
 def _entries_beside_the_unknown(patch: pytest.MonkeyPatch) -> None:
     situation = Guard.situation

@@ -109,10 +109,19 @@ SILENT_CANCELS: Final = family(
     style=ExitStyle.REST_STOP,
     acts=_RESUMED,
 )
+SLOW_LISTS: Final = family(
+    "slow lists",
+    "only stops rest at the venue; requests are lost, 30 %, and replies, 10 %; lists are nine seconds behind; orders "
+    "fill in parts; a human resumes after halts",
+    {K.REQUEST_LOST: 0.3, K.REPLY_LOST: 0.1},
+    style=ExitStyle.REST_STOP,
+    temper={"partial_fills": 0.7, "read_lag_ms": 9_000},
+    acts=_RESUMED,
+)
 LOST_CANCELS: Final = family(
     "lost cancels",
-    "only stops rest at the venue; requests are lost, 30 %; processes die often; a human resumes after halts",
-    {K.REQUEST_LOST: 0.3, K.CRASH: 0.008},
+    "only stops rest at the venue; requests are lost, 50 %; processes die often; a human resumes after halts",
+    {K.REQUEST_LOST: 0.5, K.CRASH: 0.01},
     style=ExitStyle.REST_STOP,
     acts=_RESUMED,
 )
