@@ -296,13 +296,15 @@ class Sessions(Protocol):
 class SessionTable:
     """Hold the sessions of one exchange as ascending opens and closes, ns UTC."""
 
-    __slots__ = ("_closes", "_dates", "_opens", "name")
+    __slots__ = ("_closes", "_dates", "_last", "_opens", "name")
 
     def __init__(self, name: str, *, dates: tuple[str, ...], opens: tuple[int, ...], closes: tuple[int, ...]) -> None:
         self.name = name
         self._dates = dates
         self._opens = opens
         self._closes = closes
+        # Who asks, asks mostly about the same day.
+        self._last: Session | None = None
 
     def __len__(self) -> int:
         """Return how many sessions the table holds."""
@@ -322,13 +324,17 @@ class SessionTable:
 
         Raises BadInput outside the years of the table, which must never read as "closed".
         """
+        last = self._last
+        if last is not None and last.open_ts_ns <= ts_ns < last.close_ts_ns:
+            return last
         index = bisect_right(self._closes, ts_ns)
         if index >= len(self._closes) or ts_ns < self._opens[0] - 7 * DAY_NS:
             raise BadInput(
                 f"The moment {ts_ns} ns UTC is outside the calendar {self.name}, which holds "
                 f"{self._dates[0]} to {self._dates[-1]}: check the data's clock or extend the calendar."
             )
-        return self[index]
+        self._last = self[index]
+        return self._last
 
 
 class AlwaysOpen:

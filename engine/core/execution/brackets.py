@@ -75,14 +75,14 @@ class Bracket:
         return [pair for pair in self.pairs if pair.left] if self.held > 0 else []
 
     @property
-    def waits_as_a_whole(self) -> bool:
-        """Return whether it has one deadline; else each pair has its own, and the bracket's tells the next of them."""
-        return bool(self.wanted_exit) or not self.living_pairs
+    def waiting_pairs(self) -> list[Pair]:
+        """Return the pairs that have deadlines of their own; none where the bracket waits as a whole."""
+        return [] if self.wanted_exit else self.living_pairs
 
     @property
     def deadlines(self) -> list[int | None]:
         """Return when what it waits for runs out, ns UTC."""
-        return [self.deadline_ts_ns] if self.waits_as_a_whole else [pair.deadline_ts_ns for pair in self.living_pairs]
+        return [pair.deadline_ts_ns for pair in self.waiting_pairs] or [self.deadline_ts_ns]
 
     def postpone(self, lasted_ns: int) -> None:
         """Move every moment that it waits for by the length of a pause, ns."""

@@ -477,7 +477,7 @@ class ExecutionStage:
         for pair in bracket.living_pairs:
             if not bracket.wanted_exit and is_over(pair.deadline_ts_ns, draft.ts_ns):
                 wishes += self._keeper.run_out(bracket, pair, draft)
-        if bracket.waits_as_a_whole and is_over(bracket.deadline_ts_ns, draft.ts_ns):
+        if not bracket.waiting_pairs and is_over(bracket.deadline_ts_ns, draft.ts_ns):
             wishes += self._bracket_overdue(bracket, draft)
         return wishes
 

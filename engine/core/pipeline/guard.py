@@ -82,9 +82,12 @@ class Guard:
             for group in settings.limits.groups
         }
         self._account_kind = settings.account.kind
-        # What the shell reports, and what listings of the venue have shown.
+        # What the shell reports.
         self._health = NO_HEALTH
-        self._listed = NO_HEALTH
+        # What listings of the venue have shown, in the words of `HealthReported`.
+        self._reconciled_ts_ns: int | None = None
+        self._clock_offset_ns: int | None = None
+        self._drifted: frozenset[InstrumentId] = frozenset()
         self._session_date = ""
         self._entries_this_session = 0
         # Profit after fees of brackets that are not closed.
@@ -116,16 +119,12 @@ class Guard:
 
     def forget_reconciliation(self, draft: Draft) -> None:
         """Begin anew: what an earlier engine found equal may have changed since."""
-        if self._listed != NO_HEALTH:
-            self._listed = NO_HEALTH
-            draft.is_kept = True
+        self._learn(reconciled_ts_ns=None, clock_offset_ns=None, drifted=frozenset(), draft=draft)
 
     def reconciled(self, asked_ts_ns: int, drifted: frozenset[InstrumentId], draft: Draft) -> None:
         """Remember as of when the venue was compared, and where it differs from the books."""
-        changed = replace(self._listed, drifted=tuple(sorted(drifted)))
-        if self.needs_reconciliation:
-            changed = replace(changed, reconciled_ts_ns=asked_ts_ns)
-        self._learn_listed(changed, draft)
+        as_of_ts_ns = asked_ts_ns if self.needs_reconciliation else self._reconciled_ts_ns
+        self._learn(reconciled_ts_ns=as_of_ts_ns, clock_offset_ns=self._clock_offset_ns, drifted=drifted, draft=draft)
 
     def see_venue_clock(self, listed: AccountListed, draft: Draft) -> None:
         """Measure the engine's clock by the venue's: its answer was made between the question and its arrival."""
@@ -133,27 +132,40 @@ class Guard:
             return
         early_ns = max(0, listed.asked_ts_ns - listed.venue_ts_ns)
         late_ns = max(0, listed.venue_ts_ns - listed.received_ts_ns)
-        self._learn_listed(replace(self._listed, clock_offset_ns=early_ns - late_ns), draft)
+        self._learn(
+            reconciled_ts_ns=self._reconciled_ts_ns,
+            clock_offset_ns=early_ns - late_ns,
+            drifted=self._drifted,
+            draft=draft,
+        )
 
-    def _learn_listed(self, changed: HealthReported, draft: Draft) -> None:
-        if changed != self._listed:
-            self._listed = changed
+    def _learn(
+        self,
+        *,
+        reconciled_ts_ns: int | None,
+        clock_offset_ns: int | None,
+        drifted: frozenset[InstrumentId],
+        draft: Draft,
+    ) -> None:
+        known = self._reconciled_ts_ns, self._clock_offset_ns, self._drifted
+        if known != (reconciled_ts_ns, clock_offset_ns, drifted):
+            self._reconciled_ts_ns, self._clock_offset_ns, self._drifted = reconciled_ts_ns, clock_offset_ns, drifted
             draft.is_kept = True
 
     def _surroundings(self, request: OrderRequest) -> HealthReported:
         # What the core found itself, beside what the shell reports: the stricter of the two counts.
-        told, found = self._health, self._listed
+        told, drifted = self._health, self._drifted
         if self._ledger.oversold(request.strategy_id, request.instrument_id):
             # Whoever resumes has not bought back what was sold without being held: exits would be larger than what is.
-            found = replace(found, drifted=tuple(sorted({*found.drifted, request.instrument_id})))
-        if found == NO_HEALTH:
+            drifted = drifted | {request.instrument_id}
+        if self._reconciled_ts_ns is self._clock_offset_ns is None and not drifted:
             return told
-        offsets = [each for each in (told.clock_offset_ns, found.clock_offset_ns) if each is not None]
+        offsets = [each for each in (told.clock_offset_ns, self._clock_offset_ns) if each is not None]
         return replace(
             told,
-            reconciled_ts_ns=told.reconciled_ts_ns if found.reconciled_ts_ns is None else found.reconciled_ts_ns,
+            reconciled_ts_ns=told.reconciled_ts_ns if self._reconciled_ts_ns is None else self._reconciled_ts_ns,
             clock_offset_ns=max(offsets, key=abs, default=None),
-            drifted=tuple(sorted({*told.drifted, *found.drifted})),
+            drifted=tuple(sorted({*told.drifted, *drifted})),
         )
 
     # --- what the exchange says --------------------------------------------------------------------------------

@@ -145,11 +145,12 @@ class Reconciler:
             return is_known and not any(_might_be(ours, each) for ours in self._execution.open_orders())
         if order.is_open or each.status not in _OVER or order.venue_order_id is None:
             return False
-        there = {execution.execution_id for execution in each.executions}
+        if each.filled_quantity != order.filled or len(each.executions) != len(order.executions):
+            return False
         # One that was missing and is there again has to be seen: else it would count as missing ever since.
         missing = self._missing_since[order.instrument_id]
-        is_same = there == order.executions.keys() and not there & missing.keys()
-        return is_same and each.filled_quantity == order.filled
+        there = [execution.execution_id for execution in each.executions]
+        return all(identity in order.executions and identity not in missing for identity in there)
 
     def take_absence(self, report: OrderNotListed, order: WorkingOrder, draft: Draft) -> None:
         """Let an order learn that a question about it found nothing."""

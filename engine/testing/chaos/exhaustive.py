@@ -119,8 +119,7 @@ class TrailChooser(RecordedChooser):
             return fault
         self._has_begun = self._has_begun or fault is self._last
         if fault is None and self._has_begun and point in self._lasting_at:
-            fault = Fault(point=point, passage=passage, kind=self._last.kind, amount=self._last.amount)
-            self.faults.append(fault)
+            fault = self._happen(Fault(point=point, passage=passage, kind=self._last.kind, amount=self._last.amount))
         return fault
 
 

@@ -6,11 +6,12 @@ point and by how often that point was passed before. A seed draws faults; a reco
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from random import Random
-from typing import Final, Protocol
+from typing import Final
 
 
 class FaultKind(StrEnum):
@@ -93,32 +94,42 @@ class Fault:
     amount: int = 0
 
 
-class Chooser(Protocol):
+class Chooser(ABC):
     """Decide what goes wrong."""
 
-    #: What was decided so far, oldest first.
-    faults: list[Fault]
-    #: How often each point was passed.
-    passages: dict[str, int]
+    def __init__(self) -> None:
+        #: What was decided so far, oldest first.
+        self.faults: list[Fault] = []
+        #: How often each point was passed.
+        self.passages: dict[str, int] = dict.fromkeys(POINTS, 0)
+        #: Hears of every fault as it happens.
+        self.on_fault: Callable[[Fault], None] | None = None
+        self._is_healed = False
 
+    @abstractmethod
     def at(self, point: str) -> Fault | None:
         """Return what goes wrong at this passage of a point; usually nothing."""
 
     def heal(self) -> None:
         """Let nothing go wrong any more."""
+        self._is_healed = True
+
+    def _happen(self, fault: Fault) -> Fault:
+        self.faults.append(fault)
+        if self.on_fault is not None:
+            self.on_fault(fault)
+        return fault
 
 
-class SeededChooser:
+class SeededChooser(Chooser):
     """Draw faults: each kind that is on at its rate per passage, each point from a stream of its own."""
 
     def __init__(self, seed: int, rates: Mapping[FaultKind, float]) -> None:
-        self.faults: list[Fault] = []
-        self.passages: dict[str, int] = dict.fromkeys(POINTS, 0)
+        super().__init__()
         self._streams = {point: Random(f"{seed}:{point}") for point in POINTS}
         self._rates = {point: self._rates_of(kinds, rates) for point, kinds in POINTS.items()}
         # How many passages of a point come before its next fault: one draw per fault, not one per passage.
         self._next = {point: self._gap(point) for point in POINTS}
-        self._is_healed = False
 
     @staticmethod
     def _rates_of(
@@ -144,33 +155,18 @@ class SeededChooser:
         stream, (kinds, rates) = self._streams[point], self._rates[point]
         kind = stream.choices(kinds, rates)[0]
         least, most = _AMOUNTS.get(kind, (0, 0))
-        fault = Fault(point=point, passage=passage, kind=kind, amount=stream.randint(least, most))
-        self.faults.append(fault)
-        return fault
-
-    def heal(self) -> None:
-        """Let nothing go wrong any more."""
-        self._is_healed = True
+        return self._happen(Fault(point=point, passage=passage, kind=kind, amount=stream.randint(least, most)))
 
 
-class RecordedChooser:
+class RecordedChooser(Chooser):
     """Repeat faults that were recorded; the same scenario without some of them is another schedule of it."""
 
     def __init__(self, faults: Iterable[Fault]) -> None:
-        self.faults: list[Fault] = []
-        self.passages: dict[str, int] = dict.fromkeys(POINTS, 0)
+        super().__init__()
         self._recorded = {(fault.point, fault.passage): fault for fault in faults}
-        self._is_healed = False
 
     def at(self, point: str) -> Fault | None:
         """Return what goes wrong at this passage of a point; usually nothing."""
         passage = self.passages[point] = self.passages[point] + 1
         fault = self._recorded.get((point, passage))
-        if fault is None or self._is_healed:
-            return None
-        self.faults.append(fault)
-        return fault
-
-    def heal(self) -> None:
-        """Let nothing go wrong any more."""
-        self._is_healed = True
+        return None if fault is None or self._is_healed else self._happen(fault)

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from hashlib import sha256
-from itertools import chain
 from pathlib import Path
 from random import Random
 from typing import Any, Final
@@ -22,18 +21,16 @@ from engine.core.errors import BadInput, EngineError, Halt
 from engine.core.messages import Command, Event
 from engine.core.values import SECOND_NS, Side
 from engine.store.accounts import list_accounts
-from engine.store.connection import open_reader
-from engine.testing.chaos.endings import endings, halt_reasons
+from engine.testing.chaos.endings import halt_reasons
 from engine.testing.chaos.faults import CLOCK_JUMPS_S, Chooser, Fault, FaultKind
 from engine.testing.chaos.life import Life, VenuePort
 from engine.testing.chaos.market import INSTRUMENT, SESSIONS, STEP_NS, step_ts_ns
 from engine.testing.chaos.monitors import Monitors
 from engine.testing.chaos.outcome import Outcome
 from engine.testing.chaos.plan import OperatorAct, ScenarioPlan
-from engine.testing.chaos.records import records
 from engine.testing.chaos.store import Crash
 from engine.testing.chaos.subject import CASH, Subject, market_of
-from engine.testing.chaos.wires import NotedChooser, WatchedWire, gap, quote, status, tick, word
+from engine.testing.chaos.wires import WatchedWire, gap, quote, status, tick, word
 from engine.testing.chaos.words import shown
 from engine.testing.reference_venue import Delivery, ReferenceVenue
 
@@ -53,7 +50,8 @@ class Kernel:
         """Put the parts together; with `tells` the story is kept as lines of text."""
         self._subject = subject
         self._plan = plan
-        self._chooser = NotedChooser(chooser, self._note_fault)
+        self._chooser = chooser
+        chooser.on_fault = self._note_fault
         self._database = database
         self._random = Random(f"kernel:{plan.seed}")
         self._market = market_of(plan.market_seed)
@@ -78,7 +76,6 @@ class Kernel:
         self._owner: Life | None = None  # who took the account last; a life that refused to start took nothing
         self._muted_until_ts_ns = 0
         self._fed_ts_ns = 0
-        self._orphans_since: int | None = None
         self._acts = list(plan.acts)
         self._now = 0
         self._is_healed = False
@@ -143,10 +140,10 @@ class Kernel:
     # Everything that happens before a moment, in its order.
     def _pass_to(self, ts_ns: int) -> None:
         while True:
-            moments = [self.venue.due(), self._start_at_ts_ns, self._stopped_until_ts_ns]
-            moments += [until for until, _ in self._zombies]
-            due = min((each for each in moments if each is not None), default=None)
-            if due is None or due > ts_ns:
+            wakes = (until for until, _ in self._zombies)
+            moments = (self.venue.due(), self._start_at_ts_ns, self._stopped_until_ts_ns, *wakes)
+            due = min([each for each in moments if each is not None], default=ts_ns + 1)
+            if due > ts_ns:
                 break
             self._set_now(max(self._now, due))
             self._happen()
@@ -175,11 +172,6 @@ class Kernel:
         is_out = any(each.from_ts_ns <= self._now < each.until_ts_ns for each in self._plan.temper.outages)
         counts = session is not None and not halted and self._is_up and not (is_out and not self._is_healed)
         self.monitors.look(counts_exposure=counts)
-        held, exits = self.venue.position(_KEY), self.venue.working_exits(_KEY)
-        if held <= 0 < exits:
-            self._orphans_since = self._now if self._orphans_since is None else self._orphans_since
-        else:
-            self._orphans_since = None
 
     # --- processes -------------------------------------------------------------------------------------------
 
@@ -400,20 +392,12 @@ class Kernel:
         if self._life is None or not self._life.engine.is_started:
             monitors.broken("I-30", "no engine is up after everything was healed")
             return
-        orphans_ns = 0 if self._orphans_since is None else self._now - self._orphans_since
-        reader = open_reader(self._database)
+        monitors.look_at_the_end()
+        self._halted = "; ".join(halt_reasons(monitors.reader))
         try:
-            found = endings(reader, self.venue, orphans_ns=orphans_ns)
-            times = {"now_ts_ns": self._now, "listed_ts_ns": monitors.listed_ts_ns}
-            for invariant, message in chain(found, records(reader, self.venue, self._plan, **times)):
-                monitors.broken(invariant, message)
-            self._halted = "; ".join(halt_reasons(reader))
-            try:
-                restore(self._subject.pipeline(self._plan), reader, list_accounts(reader)[0])
-            except EngineError as error:
-                monitors.broken("I-19", f"the journal does not replay: {error}")
-        finally:
-            reader.close()
+            restore(self._subject.pipeline(self._plan), monitors.reader, list_accounts(monitors.reader)[0])
+        except EngineError as error:
+            monitors.broken("I-19", f"the journal does not replay: {error}")
 
     def _close(self) -> None:
         self._has_ended = True

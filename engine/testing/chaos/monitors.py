@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -24,10 +25,11 @@ from engine.core.messages import (
 )
 from engine.core.values import SECOND_NS, ClientOrderId, Side
 from engine.store.connection import open_reader
-from engine.testing.chaos.endings import halt_reasons, is_a_humans_turn
+from engine.testing.chaos.endings import endings, halt_reasons, is_a_humans_turn
 from engine.testing.chaos.exposure import ExposureWatch
 from engine.testing.chaos.market import INSTRUMENT, STEP_NS, SYMBOL
 from engine.testing.chaos.plan import ScenarioPlan
+from engine.testing.chaos.records import records
 from engine.testing.chaos.subject import Rules
 from engine.testing.reference_books import Execution, OversellAttempt
 from engine.testing.reference_venue import ReferenceVenue
@@ -59,9 +61,12 @@ class Monitors:
             protect_s=deadlines.protect_ns // SECOND_NS, swap_s=deadlines.swap_ns // SECOND_NS
         )
         self.violations: list[Violation] = []
+        #: A connection of their own.
+        self.reader = open_reader(database)
         self._plan = plan
         self._venue = venue
-        self._reader = open_reader(database)
+        #: Since when exits work although nothing is held, ns UTC.
+        self._orphans_since: int | None = None
         self._quote_age_ns = limits.market_data.quote_age_ns_max + _LOOK_NS
         self._listing_age_ns = limits.health.reconciliation_age_ns_max + _LOOK_NS
         self._request_life_ns = deadlines.request_life_ns + 2 * _LOOK_NS
@@ -88,7 +93,7 @@ class Monitors:
 
     def close(self) -> None:
         """Close the connection."""
-        self._reader.close()
+        self.reader.close()
 
     def broken(self, invariant: str, message: str) -> None:
         """Note a breach."""
@@ -132,7 +137,7 @@ class Monitors:
             self._check_entry(identity, now, first)
 
     def _check_committed(self, command: Command, payload: bytes) -> None:
-        row = self._reader.execute(
+        row = self.reader.execute(
             "SELECT payload FROM commands WHERE client_order_id = ? AND kind = ? ORDER BY id DESC LIMIT 1",
             (command.client_order_id, type(command).__name__),
         ).fetchone()
@@ -157,7 +162,7 @@ class Monitors:
             self.broken("I-27", f"entry {identity} leaves although the account is halted")
 
     def _is_account_halted(self) -> bool:
-        row = self._reader.execute(
+        row = self.reader.execute(
             "SELECT to_state FROM trading_states WHERE strategy_id IS NULL AND instrument_id IS NULL "
             "ORDER BY id DESC LIMIT 1"
         ).fetchone()
@@ -168,7 +173,11 @@ class Monitors:
     def look(self, *, counts_exposure: bool) -> None:
         """Look at the venue's truth."""
         venue = self._venue
-        held = venue.position(_KEY)
+        held, working = venue.position(_KEY), venue.working_exits(_KEY)
+        if held > 0 or not working:
+            self._orphans_since = None
+        elif self._orphans_since is None:
+            self._orphans_since = self.now_ts_ns
         if venue.short_ever and not self._is_foreign:
             self.broken("I-12", f"the account is or was short ({held})")
         self._look_at_attempts()
@@ -178,8 +187,8 @@ class Monitors:
         wrong = self.exposure.look(
             self.now_ts_ns,
             held=max(Decimal(0), held - self._bought_by_others() - self._given_back()),
-            protected=venue.protected(_KEY),
-            working=venue.working_exits(_KEY),
+            protected=venue.protected(_KEY) if held > 0 else Decimal(0),
+            working=working,
             # Short because the venue took an execution back: only a human can put that in order.
             counts=counts_exposure and not venue.short_by_bust,
         )
@@ -187,6 +196,15 @@ class Monitors:
             self.exposure.excuse()
         elif wrong:
             self.broken("I-13", wrong)
+
+    def look_at_the_end(self) -> None:
+        """Look at what must hold once everything is healed and calm, and at what the engine has written."""
+        now = self.now_ts_ns
+        orphans_ns = 0 if self._orphans_since is None else now - self._orphans_since
+        ended = endings(self.reader, self._venue, orphans_ns=orphans_ns)
+        written = records(self.reader, self._venue, self._plan, now_ts_ns=now, listed_ts_ns=self.listed_ts_ns)
+        for invariant, message in chain(ended, written):
+            self.broken(invariant, message)
 
     # What a human bought through the app is his to protect: the engine names it and halts.
     def _bought_by_others(self) -> Decimal:
@@ -235,4 +253,4 @@ class Monitors:
                 self.broken("I-3", f"intent {identity} became {count} orders")
 
     def _is_halted(self) -> bool:
-        return is_a_humans_turn(halt_reasons(self._reader))
+        return is_a_humans_turn(halt_reasons(self.reader))

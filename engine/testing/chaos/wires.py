@@ -1,4 +1,4 @@
-"""Small parts between the kernel and what it drives: a chooser that is heard, a wire that is watched, and events."""
+"""Small parts between the kernel and what it drives: a wire that is watched, and events."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Final
 
 from engine.core.messages import Command, FeedInterrupted, Flatten, InstrumentStatus, Kill, Pause, Quote, Resume, Tick
 from engine.core.values import InstrumentId
-from engine.testing.chaos.faults import Chooser, Fault
 from engine.testing.chaos.market import INSTRUMENT
 from engine.testing.chaos.plan import OperatorAct
 
@@ -18,24 +17,6 @@ _WORDS: Final[dict[OperatorAct, type[Pause | Resume | Kill | Flatten]]] = {
     OperatorAct.KILL: Kill,
     OperatorAct.FLATTEN: Flatten,
 }
-
-
-class NotedChooser:
-    """Pass a chooser on, and tell of every fault as it happens."""
-
-    def __init__(self, chooser: Chooser, note: Callable[[Fault], None]) -> None:
-        self._chooser = chooser
-        self._note = note
-        self.faults = chooser.faults
-        self.passages = chooser.passages
-        self.heal = chooser.heal
-
-    def at(self, point: str) -> Fault | None:
-        """Return what goes wrong at this passage of a point; usually nothing."""
-        fault = self._chooser.at(point)
-        if fault is not None:
-            self._note(fault)
-        return fault
 
 
 class WatchedWire:
