@@ -79,7 +79,7 @@ class LiveEngine:
 
     def pass_time(self, now_ts_ns: int) -> None:
         """Tell the engine what time it is, ns UTC by its own clock, and ask for listings where it is time to."""
-        every_ns = min(_SOON_NS, self._reconcile_ns) if self._is_waiting() else self._reconcile_ns
+        every_ns = min(_SOON_NS, self._reconcile_ns) if self._is_waiting(now_ts_ns) else self._reconcile_ns
         self._ask_at_ts_ns = min(self._ask_at_ts_ns, now_ts_ns + every_ns)
         if now_ts_ns >= self._ask_at_ts_ns:
             self._ask_at_ts_ns = now_ts_ns + every_ns
@@ -89,8 +89,9 @@ class LiveEngine:
 
     # Until whole listings are there nothing else can be done; and where no push tells it, only they say what has become
     # of the exits of something that is held without protection.
-    def _is_waiting(self) -> bool:
-        return not self.is_started or self._pipeline.reconciler.is_blind or self._pipeline.execution.is_exposed()
+    def _is_waiting(self, now_ts_ns: int) -> bool:
+        is_blind = not self.is_started or self._pipeline.reconciler.is_blind
+        return is_blind or self._pipeline.execution.is_exposed(now_ts_ns)
 
     def stop(self, reason: str, now_ts_ns: int) -> None:
         """End in order: working entries are canceled, stops stay, everything is durable."""
@@ -118,10 +119,10 @@ class LiveEngine:
             self.loop.process(event)
         self.loop.process(self._as_taken(listed))
 
-    # Where the clock has not moved while an answer was on its way, nobody knows how old it will be. It brings news, and
+    # What was asked for while the clock stood still may be far older than it seems. It brings news, and
     # protects; but like a part of the listings it proves no absence and opens no eyes.
     def _as_taken(self, listed: AccountListed) -> AccountListed:
-        is_dated = listed.received_ts_ns > self._stands_at_ts_ns
+        is_dated = listed.asked_ts_ns > self._stands_at_ts_ns
         dated = listed if is_dated else replace(listed, is_complete=False)
         return self._pipeline.reconciler.essence(dated)
 

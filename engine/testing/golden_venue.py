@@ -200,10 +200,20 @@ class GoldenVenue:
 
     def _cancel(self, command: CancelOrder) -> None:
         identity, ts_ns = command.client_order_id, command.decided_ts_ns
-        was_open = self._resting.pop(identity, None) or self._waiting.pop(identity, None)
-        kind = OrderCanceled if was_open else CancelRejected
-        reason = "as asked" if was_open else "it does not work any more"
-        self._say(kind(client_order_id=identity, reason=reason, venue_ts_ns=ts_ns, received_ts_ns=ts_ns))
+        if self._resting.pop(identity, None) or self._waiting.pop(identity, None):
+            canceled = OrderCanceled(
+                client_order_id=identity, reason="as asked", venue_ts_ns=ts_ns, received_ts_ns=ts_ns
+            )
+            self._say(canceled)
+            return
+        refused = CancelRejected(
+            client_order_id=identity,
+            reason="it does not work any more",
+            is_known=identity in self._said,
+            venue_ts_ns=ts_ns,
+            received_ts_ns=ts_ns,
+        )
+        self._say(refused)
 
     def _answer(self, query: QueryOrder) -> None:
         ts_ns, identity = query.decided_ts_ns, query.client_order_id

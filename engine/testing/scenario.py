@@ -233,8 +233,10 @@ class Scenario:
         return self._ended(OrderExpired, order.client_order_id)
 
     def refuse_cancel(self, order: SubmitOrder) -> Step:
-        """Say that an order could not be canceled."""
-        return self.give(CancelRejected(**self._times(), client_order_id=order.client_order_id, reason="test"))
+        """Say that an order which the venue has could not be canceled."""
+        return self.give(
+            CancelRejected(**self._times(), client_order_id=order.client_order_id, reason="test", is_known=True)
+        )
 
     def submitted(self) -> list[SubmitOrder]:
         """Return the orders that were sent, oldest first."""

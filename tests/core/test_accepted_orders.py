@@ -13,6 +13,7 @@ from engine.core.messages import (
     ExecutionBusted,
     OrderAwaitingApproval,
     OrderCanceled,
+    OrderExpired,
     VenueReport,
 )
 from engine.core.values import ExecutionId
@@ -28,8 +29,16 @@ from engine.core.values import ExecutionId
         lambda times, identity: CancelRejected(
             **times, client_order_id=identity, reason="the order is filled", is_known=True
         ),
+        lambda times, identity: OrderExpired(
+            **times, client_order_id=identity, reason="the session is over", filled_quantity=Decimal(5)
+        ),
     ],
-    ids=["waits for approval", "canceled, its fills untold", "a cancel refused since it is filled"],
+    ids=[
+        "waits for approval",
+        "canceled, its fills untold",
+        "a cancel refused since it is filled",
+        "expired, its fills untold",
+    ],
 )
 def test_a_word_without_the_venues_id_shows_all_the_same_that_the_order_is_there(
     account: Account, word: Callable[..., VenueReport]

@@ -1,4 +1,4 @@
-"""An execution that is taken back after a split, or after its shares were sold: brackets hold what the books hold."""
+"""Executions taken back after a split or a sale, and exits that sold too much: brackets hold what the books hold."""
 
 from dataclasses import replace
 from decimal import Decimal
@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from engine.core.execution.bracket_table import BracketState, ExitStyle
-from engine.core.messages import ExecutionBusted, ShareSplit, Signal, SignalKind, Step, SubmitOrder
+from engine.core.messages import CancelOrder, ExecutionBusted, ShareSplit, Signal, SignalKind, Step, SubmitOrder
 from engine.core.risk.limits import Limits
 from engine.core.values import ExecutionId, OrderType, Side
 from engine.testing.scenario import SPY, STRATEGY, Scenario, enter, leave
@@ -156,3 +156,32 @@ def test_a_bust_of_shares_that_were_sold_takes_them_from_the_other_bracket(style
     confirm(scenario)
     stops = [order for order in working(scenario) if order.order_type is OrderType.STOP]
     assert sum(order.quantity for order in stops) == 40
+
+
+@pytest.mark.parametrize("style", STYLES, ids=str)
+def test_an_exit_that_sells_too_much_takes_it_from_the_other_bracket(style: ExitStyle) -> None:
+    scenario = holding(style, ("x1", "100"), script={2: SCALE_IN})
+    scenario.bar(2)
+    buy(scenario, scenario.submitted()[-1], ("x2", "50"))
+    stop = scenario.submitted()[1]
+    scenario.fill(stop, "98.50", execution="stopped")
+    assert held(scenario, 1, 2) == [0, 50]
+    # The venue has filled both linked legs, or more of the stop than was ordered.
+    crossed = stop if style is ExitStyle.REST_STOP else scenario.submitted()[2]
+    scenario.fill(crossed, "98.50", "20", execution="too much")
+    assert position(scenario) == 30
+    assert held(scenario, 2) == [30]
+    confirm(scenario)
+    assert [order.quantity for order in working(scenario) if order.order_type is OrderType.STOP] == [30]
+
+
+def test_a_stop_that_a_bust_lets_work_again_is_canceled_again_for_the_exit_that_waits() -> None:
+    scenario = holding(ExitStyle.REST_STOP, ("x1", "100"), script={2: leave()})
+    stop = scenario.submitted()[1]
+    scenario.bar(2)
+    scenario.fill(stop, "98.50", execution="raced")
+    assert scenario.canceled() == [stop.client_order_id]
+    step = bust(scenario, stop, "raced")
+    assert [type(command) for command in step.commands] == [CancelOrder]
+    confirm(scenario)
+    assert sells(scenario) == [100]

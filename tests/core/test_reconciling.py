@@ -7,16 +7,21 @@ from dataclasses import replace
 from decimal import Decimal
 from uuid import UUID
 
-from listed_account import ENTER, LIFE_S, SETTLE_S, Account, filled, held_legs, listed
+import pytest
+from listed_account import ENTER, LIFE_S, SETTLE_S, Account, filled, held_legs, listed, listed_ack
 
+from engine.core.execution.bracket_table import ExitStyle
 from engine.core.execution.order_table import OrderState
 from engine.core.execution.settings import Deadlines
 from engine.core.messages import (
     AccountListed,
     ComparisonVerdict,
     EngineStopping,
+    ExecutionBusted,
     ExternalOrderSeen,
+    InstrumentStatus,
     Kill,
+    ListedOrder,
     ListedStatus,
     PositionAdjusted,
     PositionCompared,
@@ -27,8 +32,9 @@ from engine.core.messages import (
     TradeBooked,
 )
 from engine.core.pipeline import Pipeline, PipelineSettings, StrategyBinding
+from engine.core.pipeline.reconciling import BUST_SETTLES_MAX
 from engine.core.signals import Context
-from engine.core.values import SECOND_NS, AccountId, OrderType, Side, instrument_from_symbol
+from engine.core.values import DAY_NS, SECOND_NS, ZERO, AccountId, ExecutionId, OrderType, Side, instrument_from_symbol
 from engine.testing.scenario import SPY, STRATEGY, TWO_SESSIONS, ScriptedStrategy
 
 
@@ -262,6 +268,74 @@ def test_a_bust_that_nobody_reported_is_found_when_it_lasts(holder: Account) -> 
     assert [fact.is_bust for fact in holder.made(TradeBooked)] == [False, True]
 
 
+def without_executions(holder: Account) -> list[ListedOrder]:
+    """Return the holder's orders as a venue lists them that has taken the entry's execution back."""
+    entry, *legs = held_legs(holder)
+    return [replace(entry, filled_quantity=Decimal(0), executions=()), *legs]
+
+
+def adopted(holder: Account) -> list[Decimal]:
+    return [fact.quantity for fact in holder.made(PositionAdjusted)]
+
+
+def test_a_difference_waits_for_the_bust_that_may_explain_it(holder: Account) -> None:
+    """The order is listed without its execution once, and is then left out of the listings."""
+    holder.pass_seconds(SETTLE_S)
+    entry, *legs = without_executions(holder)
+    holder.venue_lists(entry, *legs)
+    for _ in range(BUST_SETTLES_MAX - 1):
+        holder.pass_seconds(SETTLE_S)
+        holder.venue_lists(*legs)
+    assert adopted(holder) == []
+    holder.pass_seconds(SETTLE_S)
+    holder.venue_lists(*legs)
+    assert adopted(holder) == [-holder.entry.quantity]
+
+
+def test_a_difference_waits_for_no_bust_that_was_told(holder: Account) -> None:
+    holder.pass_seconds(SETTLE_S)
+    entry, *legs = without_executions(holder)
+    holder.venue_lists(entry, *legs)
+    holder.give(bust_of(holder))
+    for _ in range(2):
+        holder.venue_lists(entry, *legs, held="7")
+        holder.pass_seconds(SETTLE_S)
+    assert [fact.strategy_id for fact in holder.made(PositionAdjusted)] == ["EXTERNAL"]
+
+
+def bust_of(holder: Account) -> ExecutionBusted:
+    return ExecutionBusted(
+        **holder._times(),
+        client_order_id=holder.entry.client_order_id,
+        execution_id=ExecutionId("x1"),
+        reason="clearly erroneous",
+    )
+
+
+@pytest.mark.parametrize("is_told", [True, False], ids=["told", "found"])
+def test_a_bust_takes_nothing_more_where_its_shares_were_given_up(holder: Account, *, is_told: bool) -> None:
+    holder.pass_seconds(SETTLE_S)
+    entry, *legs = without_executions(holder)
+    holder.venue_lists(entry, *legs)
+    for _ in range(BUST_SETTLES_MAX):
+        holder.pass_seconds(SETTLE_S)
+        holder.venue_lists(*legs)
+    assert adopted(holder) == [-holder.entry.quantity]
+    if is_told:
+        holder.give(bust_of(holder))
+    else:
+        holder.venue_lists(entry, *legs)
+    assert [fact.is_bust for fact in holder.made(TradeBooked)] == [False, True]
+    ledger = holder.pipeline.ledger
+    assert (ledger.position(STRATEGY, SPY), ledger.oversold(STRATEGY, SPY)) == (ZERO, ZERO)
+    # The trade's reversal takes the shares, and the adjustment gives them back: the rows add up to nothing.
+    assert sum(adopted(holder)) == 0
+    for _ in range(3):
+        holder.pass_seconds(SETTLE_S)
+        holder.venue_lists(entry, *legs)
+    assert not any(fact.strategy_id == "EXTERNAL" for fact in holder.made(PositionAdjusted))
+
+
 def test_an_order_that_was_thought_over_and_works_is_canceled_and_halts(account: Account) -> None:
     account.reject(account.entry)
     account.pass_seconds(SETTLE_S)
@@ -360,3 +434,28 @@ def test_nothing_is_entered_in_the_step_of_the_kill_switch() -> None:
     account.now_ts_ns += 60 * SECOND_NS
     account.wait(0)
     assert len(account.submitted()) == 1
+
+
+def test_something_is_exposed_while_it_has_no_stop_and_anything_can_be_done(account: Account) -> None:
+    execution = account.pipeline.execution
+    assert not execution.is_exposed(account.now_ts_ns)
+    account.ack(account.entry)
+    account.fill(account.entry, "100", execution="x1")
+    assert execution.is_exposed(account.now_ts_ns)
+    assert not execution.is_exposed(account.now_ts_ns + DAY_NS // 2)  # at night
+    for halted, is_exposed in ((True, False), (False, True)):
+        account.give(InstrumentStatus(**account._times(), instrument_id=SPY, halted=halted))
+        assert execution.is_exposed(account.now_ts_ns) is is_exposed
+    account.give(listed_ack(account, account.submitted()[1]))
+    assert not execution.is_exposed(account.now_ts_ns)
+
+
+def test_what_was_given_up_to_a_human_is_not_asked_about_more_often() -> None:
+    account = Account({0: ENTER}, exit_style=ExitStyle.REST_STOP)
+    account.bar(0)
+    account.fill(account.entry, "100", execution="x1")
+    for _ in range(1 + Deadlines().exit_attempts):  # the stop, and every exit after it
+        assert account.pipeline.execution.is_exposed(account.now_ts_ns)
+        account.reject(account.submitted()[-1])
+    assert "close the position by hand" in account.halts()[0]
+    assert not account.pipeline.execution.is_exposed(account.now_ts_ns)

@@ -84,6 +84,11 @@ class Bracket:
         """Return when what it waits for runs out, ns UTC."""
         return [pair.deadline_ts_ns for pair in self.waiting_pairs] or [self.deadline_ts_ns]
 
+    @property
+    def is_left_over(self) -> bool:
+        """Return whether it is to be left, holds something, and no exit of it works."""
+        return bool(self.wanted_exit) and self.held > 0 and not self.open_exits()
+
     def postpone(self, lasted_ns: int) -> None:
         """Move every moment that it waits for by the length of a pause, ns."""
         self.deadline_ts_ns = later(self.deadline_ts_ns, lasted_ns)

@@ -1,12 +1,55 @@
-"""Fitting brackets to the books: after a bust they hold together what is there, and no more."""
+"""Fitting brackets to the books: after a bust, or where too much was sold, they hold together what is there."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 from engine.core.execution.brackets import Bracket
-from engine.core.values import ZERO
+from engine.core.execution.keeping import PairKeeper
+from engine.core.execution.leaving import Leaver
+from engine.core.execution.wishes import Wish
+from engine.core.messages import Draft
+from engine.core.values import ZERO, Instrument, InstrumentId
+
+
+class Fitter:
+    """Let brackets hold what the books hold, with exits for just that (I-12)."""
+
+    def __init__(self, *, instruments: Mapping[InstrumentId, Instrument], leaver: Leaver, keeper: PairKeeper) -> None:
+        self._instruments = instruments
+        self._leaver = leaver
+        self._keeper = keeper
+
+    def fit(
+        self, brackets: Sequence[Bracket], position: Decimal, draft: Draft, *, busted: Bracket | None
+    ) -> list[Wish]:
+        """Take what a position has no room for out of brackets of one instrument, in the order given.
+
+        Exits of what is left are placed anew, but for `busted`, whose bust decides what becomes of it.
+        """
+        wishes: list[Wish] = []
+        lots = self._instruments[brackets[0].instrument_id].quantity(position) if brackets else position
+        for shrunk in fit(brackets, lots):
+            if shrunk is not busted:
+                self._leaver.cancel_entry(shrunk, draft)
+                wishes += self.renew(shrunk, draft)
+        return wishes
+
+    def renew(self, bracket: Bracket, draft: Draft) -> list[Wish]:
+        """Place the exits of a bracket anew, whose quantities have changed."""
+        if bracket.held <= 0:
+            # Less than a share is left of it, and that is paid out; or a bust has taken it all.
+            self._leaver.cancel(bracket.open_exits(), draft)
+            self._leaver.close(bracket, draft)
+            return []
+        wishes: list[Wish] = []
+        for pair in bracket.living_pairs:
+            if not bracket.wanted_exit:
+                wishes += self._keeper.replace_orders(bracket, pair, draft)
+        # Every other exit that works was made for other shares too: what is still wanted of it follows its end.
+        self._leaver.cancel(bracket.open_exits(), draft)
+        return wishes
 
 
 def take_back_entry(bracket: Bracket, quantity: Decimal) -> None:

@@ -54,24 +54,26 @@ class Leaver:
             if bracket.state is not BracketState.EXITING:
                 self._mover.move(bracket, BracketTrigger.EXIT_DECIDED, draft)
             return []
-        failed = bracket.failed_exits
-        if not failed or len(failed) < self._deadlines.exit_attempts:
+        if not self.has_given_up(bracket):
             return [legs.market_exit(bracket, bracket.held - outstanding)]
-        bracket.deadline_ts_ns = None
+        failed, bracket.deadline_ts_ns = bracket.failed_exits, None
         reason = f"{len(failed)} market exits ended unfilled ({failed[-1]}): close the position by hand"
         return [HaltWanted(instrument_id=bracket.instrument_id, reason=reason)]
 
     def leave_rest(self, bracket: Bracket, draft: Draft) -> list[Wish]:
         """Sell what an exit was cut short of, once the exit of another bracket that had it reserved has ended."""
-        is_idle = bracket.wanted_exit and bracket.held > 0 and not bracket.open_exits()
-        return self.leave(bracket, draft) if is_idle else []
+        return self.leave(bracket, draft) if bracket.is_left_over else []
 
     def leave_again(self, bracket: Bracket, draft: Draft) -> list[Wish]:
-        """Try anew to leave a bracket whose exits had failed too often, where there are any."""
-        if not bracket.failed_exits or bracket.held <= 0:
+        """Try anew to leave a bracket whose exits had failed too often, or were cut to nothing."""
+        if bracket.held <= 0 or not (bracket.failed_exits or bracket.is_left_over):
             return []
         bracket.failed_exits.clear()
         return self.leave(bracket, draft)
+
+    def has_given_up(self, bracket: Bracket) -> bool:
+        """Return whether so many market exits ended unfilled that only a human can go on."""
+        return bool(bracket.failed_exits) and len(bracket.failed_exits) >= self._deadlines.exit_attempts
 
     def failed(self, bracket: Bracket, order: WorkingOrder) -> None:
         """Count an exit that has ended unfilled; one that has sold a part was worth its while."""

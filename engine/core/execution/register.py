@@ -74,10 +74,9 @@ class OrderRegister:
         """Return the order of ours that the venue keeps under an id, or None."""
         return self._by_venue_id.get(venue_order_id)
 
-    def by_execution(self, execution_id: ExecutionId) -> WorkingOrder | None:
-        """Return the order of ours that an execution was booked for, or None."""
-        execution = self._executions.get(execution_id)
-        return None if execution is None else execution.order
+    def execution(self, execution_id: ExecutionId) -> Execution | None:
+        """Return an execution that was booked, also one that was taken back since, or None."""
+        return self._executions.get(execution_id)
 
     def open_orders(self) -> list[WorkingOrder]:
         """Return orders that may still fill, oldest first."""
@@ -190,6 +189,9 @@ class OrderRegister:
         self._busted.add(report.execution_id)
         order.executions.pop(report.execution_id, None)
         order.filled -= filled.quantity
+        if order.state is OrderState.FILLED:
+            # It works again. What was asked of it before its end the venue has forgotten: who wants it, asks anew.
+            order.cancel_requested = order.is_leftover = False
         self._transition(order, bust_trigger(order), report, draft)
         return Execution(
             order=order,

@@ -16,7 +16,7 @@ from engine.core.execution import legs
 from engine.core.execution.adjusting import Adjuster
 from engine.core.execution.bracket_table import BracketState, BracketTrigger, ExitStyle
 from engine.core.execution.brackets import Bracket
-from engine.core.execution.fitting import fit, take_back_entry, take_back_exit
+from engine.core.execution.fitting import Fitter, take_back_entry, take_back_exit
 from engine.core.execution.keeping import PairKeeper
 from engine.core.execution.leaving import Leaver
 from engine.core.execution.moving import BracketMover
@@ -80,6 +80,7 @@ class ExecutionStage:
             deadlines=deadlines,
             exit_style=exit_style,
         )
+        self._fitter = Fitter(instruments=instruments, leaver=self._leaver, keeper=self._keeper)
         self._adjuster = Adjuster(instruments=instruments, waits=self._waits, keeper=self._keeper)
         self._watch = PriceWatch(instruments=instruments, keeper=self._keeper)
         self._brackets: dict[int, Bracket] = {}
@@ -112,9 +113,15 @@ class ExecutionStage:
             if strategy_id in (None, bracket.strategy_id) and instrument_id in (None, bracket.instrument_id)
         ]
 
-    def is_exposed(self) -> bool:
-        """Return whether a bracket holds something and is not protected, as far as the engine knows."""
-        return any(each.held > 0 and each.state is not BracketState.PROTECTED for each in self._open.values())
+    def is_exposed(self, ts_ns: int) -> bool:
+        """Return whether a bracket holds something unprotected, as far as is known, and anything can be done for it."""
+        return any(
+            each.held > 0
+            and each.state is not BracketState.PROTECTED
+            and not self._leaver.has_given_up(each)
+            and self._waits.is_open(each.instrument_id, ts_ns)
+            for each in self._open.values()
+        )
 
     def open_order_count(self) -> int:
         """Return how many orders of open brackets may still fill."""
@@ -211,6 +218,9 @@ class ExecutionStage:
             wishes = self._busted_execution(bracket, order, execution, draft, position=position)
         else:
             wishes = self._news(bracket, order, execution, draft)
+            if execution is not None and bracket.held < 0:
+                # It has sold shares that others hold, whose exits are too large now.
+                wishes += self._fit(self._others(bracket), position, draft)
         if order.leg is not Leg.ENTRY and not order.is_open:
             wishes += self._leave_with_room(bracket, draft)
         if bracket.is_settled:
@@ -220,8 +230,11 @@ class ExecutionStage:
 
     # What an exit could still have sold is free again when it ends: others may have been cut to what it left them.
     def _leave_with_room(self, ended: Bracket, draft: Draft) -> list[Wish]:
-        others = self.open_brackets(ended.strategy_id, ended.instrument_id)
-        return [wish for other in others if other is not ended for wish in self._leaver.leave_rest(other, draft)]
+        return [wish for other in self._others(ended) for wish in self._leaver.leave_rest(other, draft)]
+
+    def _others(self, bracket: Bracket) -> list[Bracket]:
+        brackets = self.open_brackets(bracket.strategy_id, bracket.instrument_id)
+        return [other for other in brackets if other is not bracket]
 
     def _news(self, bracket: Bracket, order: WorkingOrder, execution: Execution | None, draft: Draft) -> list[Wish]:
         if execution is not None:
@@ -309,8 +322,7 @@ class ExecutionStage:
             take_back_exit(bracket, execution.quantity)
             self._mover.move(bracket, BracketTrigger.POSITION_REOPENED, draft)
         # What a bust takes may have been sold already, of shares that another bracket holds.
-        others = self.open_brackets(bracket.strategy_id, bracket.instrument_id)[::-1]
-        brackets = [bracket, *(other for other in others if other is not bracket)]
+        brackets = [bracket, *self._others(bracket)[::-1]]
         wishes = [halt, *self._fit(brackets, position, draft, busted=bracket)]
         if bracket.held > 0:
             return [*wishes, *self.want_exit(bracket, "signal", draft)]
@@ -325,13 +337,9 @@ class ExecutionStage:
     def _fit(
         self, brackets: Sequence[Bracket], position: Decimal, draft: Draft, *, busted: Bracket | None = None
     ) -> list[Wish]:
-        wishes: list[Wish] = []
-        lots = self._instruments[brackets[0].instrument_id].quantity(position) if brackets else position
-        for shrunk in fit(brackets, lots):
-            if shrunk is not busted:
-                self.cancel_entry(shrunk, draft)
-                wishes += self._renew(shrunk, draft)
-                self._refresh_watch(shrunk)
+        wishes = self._fitter.fit(brackets, position, draft, busted=busted)
+        for bracket in brackets:
+            self._refresh_watch(bracket)
         return wishes
 
     def refused(self, request: OrderRequest, draft: Draft, *, position: Decimal) -> list[Wish]:
@@ -387,7 +395,7 @@ class ExecutionStage:
             if bracket.held <= 0:
                 continue
             scale.rescale(bracket)
-            wishes += self._renew(bracket, draft)
+            wishes += self._fitter.renew(bracket, draft)
         self._set_levels(event.instrument_id)
         return wishes
 
@@ -396,20 +404,6 @@ class ExecutionStage:
     ) -> list[Wish]:
         """Take what the books do not hold any more out of brackets: exits of the rest are placed anew (I-12)."""
         return self._fit(self.open_brackets(strategy_id, instrument_id)[::-1], position, draft)
-
-    def _renew(self, bracket: Bracket, draft: Draft) -> list[Wish]:
-        if bracket.held <= 0:
-            # Less than a share is left of it, and that is paid out; or a bust has taken it all.
-            self._leaver.cancel(bracket.open_exits(), draft)
-            self._leaver.close(bracket, draft)
-            return []
-        wishes: list[Wish] = []
-        for pair in bracket.living_pairs:
-            if not bracket.wanted_exit:
-                wishes += self._keeper.replace_orders(bracket, pair, draft)
-        # Every other exit that works was made for other shares too: what is still wanted of it follows its end.
-        self._leaver.cancel(bracket.open_exits(), draft)
-        return wishes
 
     # --- prices and pauses ---------------------------------------------------------------------------------
 

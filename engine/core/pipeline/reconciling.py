@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Final
 
 from engine.core.execution.order_table import OrderState
-from engine.core.execution.orders import WorkingOrder
+from engine.core.execution.orders import Execution, WorkingOrder
 from engine.core.execution.recovering import Absence
 from engine.core.execution.settings import Deadlines
 from engine.core.execution.stage import ExecutionStage
@@ -49,7 +49,7 @@ S = ListedStatus
 _LATE_CANCELS_MAX: Final = 3
 #: So many times the time in which listings settle is a bust waited for that would explain a difference: listings may
 #: leave the order out a few times, but not for ever.
-_BUST_SETTLES_MAX: Final = 6
+BUST_SETTLES_MAX: Final = 6
 _OVER: Final = frozenset({S.FILLED, S.CANCELED, S.REJECTED, S.EXPIRED})
 
 #: Lets a report of the venue do what it does.
@@ -317,12 +317,16 @@ class Reconciler:
             return
         del self._drifts[instrument_id]
         self._say(instrument_id, booked, listed, ComparisonVerdict.ADOPTED, draft)
-        self._adopter.adopt(instrument_id, listed - booked, draft)
+        self._adopter.adopt(instrument_id, listed - booked, draft, missing=self._missing(instrument_id))
 
     # The same shares would be taken off twice: as a difference now, and as the bust that it was.
     def _awaits_bust(self, instrument_id: InstrumentId, asked_ts_ns: int) -> bool:
-        longest_ns = _BUST_SETTLES_MAX * self._settle_ns
-        return any(asked_ts_ns < since + longest_ns for since in self._missing_since[instrument_id].values())
+        longest_ns = BUST_SETTLES_MAX * self._settle_ns
+        since = self._missing_since[instrument_id]
+        return any(asked_ts_ns < since[each.execution_id] + longest_ns for each in self._missing(instrument_id))
+
+    def _missing(self, instrument_id: InstrumentId) -> list[Execution]:
+        return self._execution.recovery.counting(self._missing_since[instrument_id])
 
     def _say(
         self, instrument_id: InstrumentId, booked: Decimal, listed: Decimal, verdict: ComparisonVerdict, draft: Draft

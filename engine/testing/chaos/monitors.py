@@ -65,6 +65,8 @@ class Monitors:
         self.reader = open_reader(database)
         self._plan = plan
         self._venue = venue
+        #: How much of what busts of sales gave back is gone since.
+        self._sold_again = Decimal(0)
         #: Since when exits work although nothing is held, ns UTC.
         self._orphans_since: int | None = None
         self._quote_age_ns = limits.market_data.quote_age_ns_max + _LOOK_NS
@@ -186,7 +188,7 @@ class Monitors:
             self._look_at_intents()
         wrong = self.exposure.look(
             self.now_ts_ns,
-            held=max(Decimal(0), held - self._bought_by_others() - self._given_back()),
+            held=max(Decimal(0), held - self._bought_by_others() - self._given_back(held)),
             protected=venue.protected(_KEY) if held > 0 else Decimal(0),
             working=working,
             # Short because the venue took an execution back: only a human can put that in order.
@@ -214,13 +216,17 @@ class Monitors:
         net = sum((each.quantity if each.side is Side.BUY else -each.quantity for each in others), Decimal(0))
         return max(Decimal(0), net)
 
-    # What busts of sales gave back may be in no bracket any more: the engine says so and halts; who resumes, keeps it.
-    def _given_back(self) -> Decimal:
+    # What busts of sales gave back may be in no bracket any more: the engine says so and halts; who resumes, keeps it,
+    # until nothing is held any more.
+    def _given_back(self, held: Decimal) -> Decimal:
         if not self._plan.temper.busts:
             return Decimal(0)
-        return sum(
+        given_back = sum(
             (each.quantity for each in self._venue.executions if each.is_busted and each.side is Side.SELL), Decimal(0)
         )
+        if held <= 0:
+            self._sold_again = given_back
+        return given_back - self._sold_again
 
     def _look_at_attempts(self) -> None:
         attempts = self._venue.oversell_attempts
