@@ -35,9 +35,7 @@ from engine.store.accounts import (
     start_run,
 )
 from engine.store.connection import EngineLock, open_writer, sqlite
-from engine.store.mending import mend_log
-from engine.store.migrate import upgrade
-from engine.store.start_checks import check_file, check_place
+from engine.store.start_checks import check_place, make_ready
 from engine.store.vocabulary import RunKind, RunStatus
 from engine.store.writer import SqliteJournal
 from engine.venues.fees import fee_schedule
@@ -274,9 +272,7 @@ def backtest(
         raise BadInput("The data hold no event of the chosen symbols: name another file or other symbols.")
     check_place(database)
     with EngineLock(database):
-        check_file(database)
-        mend_log(database)
-        upgrade(database)
+        make_ready(database)
         connection = open_writer(database)
         try:
             account, was_resumed = _backtest_account(

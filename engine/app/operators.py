@@ -13,9 +13,8 @@ from engine.core.messages import Flatten, Kill, Pause, Resume
 from engine.core.pipeline.adopting import EXTERNAL
 from engine.store.accounts import AccountRow, find_account, find_instrument, post_request
 from engine.store.connection import EngineLock, open_reader, open_writer, sqlite
-from engine.store.mending import mend_log
-from engine.store.migrate import open_current_reader, upgrade
-from engine.store.start_checks import check_file
+from engine.store.migrate import open_current_reader
+from engine.store.start_checks import make_ready
 
 #: The account that people steer; backtests have nothing to steer.
 TRADED_ACCOUNT: Final = "paper"
@@ -81,9 +80,7 @@ def _prepare(database: Path) -> None:
             # Whoever holds it has checked the file, and writes it now: to read its schema is safe, all else is not.
             open_current_reader(database).close()
             return
-        check_file(database)
-        mend_log(database)
-        upgrade(database)
+        make_ready(database)
 
 
 def _check_strategy(connection: sqlite.Connection, account: AccountRow, strategy_id: str | None) -> None:

@@ -28,16 +28,12 @@ def upgrade(*, database: NewDatabaseOption = None) -> None:
     What is there is checked before, as an engine checks it.
     """
     from engine.store.connection import EngineLock
-    from engine.store.mending import mend_log
-    from engine.store.migrate import upgrade as upgrade_database
-    from engine.store.start_checks import check_file, check_place
+    from engine.store.start_checks import check_place, make_ready
 
     target = database_path(database)
     check_place(target)
     with EngineLock(target):
-        check_file(target)
-        mend_log(target)
-        revision = upgrade_database(target)
+        revision = make_ready(target)
     typer.echo(f"{target} is at revision {revision}.")
 
 

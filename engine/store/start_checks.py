@@ -17,7 +17,8 @@ from urllib.parse import quote
 from engine.core.errors import BadInput, EngineError, Halt, Retry
 from engine.store.connection import check_folder, check_sqlite_version, explained, sqlite
 from engine.store.lease import check_clock
-from engine.store.migrate import check_revision, expected_shape, shape_of
+from engine.store.mending import mend_log
+from engine.store.migrate import check_revision, expected_shape, shape_of, upgrade
 from engine.store.mounts import NETWORK_FILE_SYSTEMS, file_system_of
 from engine.store.schema import IDS_PER_ACCOUNT
 
@@ -302,3 +303,13 @@ def _beside(database: Path, suffix: str) -> Path:
 
 def _size(path: Path) -> int:
     return path.stat().st_size if path.is_file() else 0
+
+
+def make_ready(database: Path) -> str:
+    """Check a database, mend its log and bring it to this program's schema; return its revision.
+
+    To be called under the `EngineLock`. Raises what its three parts raise; the file is kept then.
+    """
+    check_file(database)
+    mend_log(database)
+    return upgrade(database)

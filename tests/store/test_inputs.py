@@ -77,6 +77,7 @@ _by_type = {
     "OrderType": st.sampled_from(OrderType),
     "ListedStatus": st.sampled_from(ListedStatus),
     "ClientOrderId | None": st.none() | st.text(),
+    "ExecutionId | None": st.none() | st.text(),
 }
 
 
