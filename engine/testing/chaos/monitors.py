@@ -80,7 +80,7 @@ class Monitors:
         self._sent: deque[int] = deque()
         self._attempts_seen = 0
         self._accepted_seen = 0
-        #: What the kernel tells: the time, the process that may act, and what has reached it.
+        #: What the kernel tells: the time, the process that may act (counted from 1), and what has reached it.
         self.now_ts_ns = 0
         self.epoch = 0
         self.quote_ts_ns = 0
@@ -204,7 +204,9 @@ class Monitors:
         now = self.now_ts_ns
         orphans_ns = 0 if self._orphans_since is None else now - self._orphans_since
         ended = endings(self.reader, self._venue, orphans_ns=orphans_ns)
-        written = records(self.reader, self._venue, self._plan, now_ts_ns=now, listed_ts_ns=self.listed_ts_ns)
+        written = records(
+            self.reader, self._venue, self._plan, lives=self.epoch, now_ts_ns=now, listed_ts_ns=self.listed_ts_ns
+        )
         for invariant, message in chain(ended, written):
             self.broken(invariant, message)
 

@@ -33,11 +33,18 @@ Finding = tuple[str, str]
 
 
 def records(
-    reader: sqlite.Connection, venue: ReferenceVenue, plan: ScenarioPlan, *, now_ts_ns: int, listed_ts_ns: int
+    reader: sqlite.Connection,
+    venue: ReferenceVenue,
+    plan: ScenarioPlan,
+    *,
+    lives: int,
+    now_ts_ns: int,
+    listed_ts_ns: int,
 ) -> Iterator[Finding]:
     """Yield what does not hold in the database that a scenario has left.
 
-    `now_ts_ns` is the true time of its end, `listed_ts_ns` when the last complete listing reached the engine.
+    `lives` is how many processes there were, `now_ts_ns` the true time of its end, `listed_ts_ns` when the last
+    complete listing reached the engine.
     """
     yield from _armed_with_the_fill(reader)
     yield from _known_orders_only(reader)
@@ -50,7 +57,7 @@ def records(
     yield from _cancels_resolved(reader)
     yield from _unanswered_at_start(reader)
     yield from _questions(reader)
-    if _lives_through(plan):
+    if lives == 1 and _is_awake(plan):
         yield from _deadlines_kept(reader)
     yield from _told_times(reader, now_ts_ns)
     if now_ts_ns - listed_ts_ns > _UNLISTED_NS:
@@ -171,7 +178,7 @@ def _told_times(reader: sqlite.Connection, now_ts_ns: int) -> Iterator[Finding]:
         yield "I-24", f"an input is dated {(last_ts_ns - now_ts_ns) // SECOND_NS} s after the end"
 
 
-def _lives_through(plan: ScenarioPlan) -> bool:
+def _is_awake(plan: ScenarioPlan) -> bool:
     return not plan.halts and not any(plan.rates.get(kind) for kind in _ENDS_OF_PROCESSES)
 
 
