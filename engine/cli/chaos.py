@@ -185,14 +185,14 @@ def _live(
 
 # One scenario of a seed, or of a schedule, told; returns whether nothing broke.
 def _tell(trial: Trial, what: int | Schedule, *, as_json: bool) -> bool:
-    from tempfile import TemporaryDirectory
 
     from engine.cli.chaos_views import print_story
     from engine.cli.output import emit_json
     from engine.testing.chaos.story import story_of
-    from engine.testing.chaos.worker import Worker, memory_folder
+    from engine.testing.chaos.worker import Worker
+    from engine.testing.places import memory_folder
 
-    with TemporaryDirectory(prefix="ratchet-chaos-", dir=memory_folder()) as folder:
+    with memory_folder("chaos") as folder:
         worker = Worker(trial, Path(folder))
         if isinstance(what, int):
             outcome = worker.live(what, tells=True)

@@ -109,8 +109,6 @@ class OversellAttempt:
     position: Decimal
     #: What other working sells held back, linked ones counted once together with the command.
     held: Decimal
-    #: How many executions of the symbol no delivery had told yet: with any, the engine could not know better.
-    untold: int
     #: Whether an execution of the symbol was ever taken back: the venue itself had broken its word.
     is_after_bust: bool
 
@@ -133,8 +131,6 @@ class ReferenceBooks:
         self.short_by_bust = False
         #: Symbols of which an execution was taken back.
         self.busted: dict[str, None] = {}
-        #: Executions that no delivery has told yet, with their symbol.
-        self.untold: dict[ExecutionId, str] = {}
         self._echoes_ids = echoes_ids
         self._filled_by_link: dict[ClientOrderId, Decimal] = {}
         self._open: dict[str, dict[str, VenueOrder]] = {}
@@ -170,7 +166,6 @@ class ReferenceBooks:
             ts_ns=ts_ns,
         )
         self.executions.append(execution)
-        self.untold[execution.execution_id] = execution.symbol
         order.executions.append(execution)
         order.remaining -= quantity
         order.filled += quantity
@@ -289,10 +284,6 @@ class ReferenceBooks:
                 if not order.is_sell:
                     power -= notional(cost_price(order.command, price_of.get(symbol, ZERO)), order.remaining)
         return power
-
-    def untold_of(self, symbol: str) -> int:
-        """Return how many executions of a symbol no delivery has told yet."""
-        return sum(1 for each in self.untold.values() if each == symbol)
 
 
 def cost_price(command: SubmitOrder, price: Decimal) -> Decimal:

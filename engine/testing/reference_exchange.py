@@ -159,7 +159,6 @@ class ReferenceExchange:
                 command=command,
                 position=position,
                 held=held,
-                untold=books.untold_of(symbol),
                 is_after_bust=symbol in books.busted,
             )
             books.oversell_attempts.append(attempt)

@@ -29,7 +29,6 @@ from engine.core.messages import (
     CancelOrder,
     CancelRejected,
     Command,
-    OrderFilled,
     OrderRejected,
     OutcomeUnknown,
     QueryOrder,
@@ -173,7 +172,6 @@ class ReferenceVenue:
         while self._mail and self._mail[0][0] <= now_ts_ns:
             _, _, delivery, order = heappop(self._mail)
             if self._reaches(delivery, order):
-                self._note_told(delivery.report)
                 due.append(delivery)
         return due
 
@@ -405,15 +403,6 @@ class ReferenceVenue:
             return True
         order.is_known = order.is_known or delivery.channel == "reply"
         return order.is_known
-
-    def _note_told(self, report: Told) -> None:
-        untold = self._books.untold
-        if isinstance(report, OrderFilled):
-            untold.pop(report.execution_id, None)
-        elif untold and isinstance(report, AccountListed):
-            for listed in report.orders:
-                for execution in listed.executions:
-                    untold.pop(execution.execution_id, None)
 
     def _way_ns(self) -> int:
         return self._chance.randint(*self.temper.latency_ms) * MILLISECOND_NS

@@ -21,7 +21,6 @@ from dataclasses import replace
 from functools import cache
 from itertools import product
 from pathlib import Path
-from shutil import rmtree
 
 import pytest
 
@@ -39,7 +38,6 @@ from engine.testing.chaos.exhaustive import (
     Search,
     TrailChooser,
     crash_places,
-    fast_folder,
     lasting_failures,
     main,
     recovery_of,
@@ -47,6 +45,7 @@ from engine.testing.chaos.exhaustive import (
 )
 from engine.testing.chaos.faults import POINTS, Fault, FaultKind
 from engine.testing.chaos.lives import LIVES, life_of
+from engine.testing.places import memory_folder
 
 CASES = [
     pytest.param(life.name, style, number, id=f"{life.name}-{style}")
@@ -56,9 +55,8 @@ CASES = [
 
 @pytest.fixture(scope="module")
 def folder() -> Iterator[Path]:
-    made = fast_folder()
-    yield made
-    rmtree(made)
+    with memory_folder("exhaustive") as made:
+        yield Path(made)
 
 
 @pytest.fixture(scope="module")

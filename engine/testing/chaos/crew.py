@@ -11,14 +11,14 @@ from contextlib import contextmanager
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from engine.core.errors import Retry
 from engine.testing.chaos.outcome import Outcome
 from engine.testing.chaos.shrink import Shrunk
 from engine.testing.chaos.trial import Trial
-from engine.testing.chaos.worker import Worker, memory_folder
+from engine.testing.chaos.worker import Worker
+from engine.testing.places import memory_folder
 
 
 class Crew:
@@ -47,7 +47,7 @@ def crew(trial: Trial, jobs: int) -> Iterator[Crew]:
 
     Raises BadInput for a trial that cannot be made, Retry where the system ended one of the processes.
     """
-    with TemporaryDirectory(prefix="ratchet-chaos-", dir=memory_folder()) as name:
+    with memory_folder("chaos") as name:
         folder = Path(name)
         if jobs == 1:
             yield Crew(partial(_at_once, Worker(trial, folder)))

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ from engine.testing.chaos.faults import POINTS, Fault, FaultKind, RecordedChoose
 from engine.testing.chaos.lives import LIVES, ScriptedKernel, ScriptedLife, life_of
 from engine.testing.chaos.outcome import Outcome
 from engine.testing.chaos.templates import Templates
+from engine.testing.places import memory_folder
 
 K = FaultKind
 
@@ -320,12 +320,6 @@ def schedule_of(text: str) -> Schedule:
     return Schedule(faults=tuple(faults), lasting_at=points)
 
 
-def fast_folder() -> Path:
-    """Return a new folder in memory where there is such a file system: nothing here outlives a process anyway."""
-    memory = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
-    return Path(tempfile.mkdtemp(prefix="ratchet-chaos-", dir=memory if memory.is_dir() else None))
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Search as the command line says, and print what came of it; return 1 where an invariant was broken."""
     parser = argparse.ArgumentParser(description="Break scripted lives at every place.")
@@ -337,13 +331,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--style", action="append", choices=list(ExitStyle), help="only these exit styles")
     parser.add_argument("--repeat", metavar="RUN", help="tell one run: a life, an exit style and its faults")
     chosen = parser.parse_args(arguments)
-    folder = fast_folder()
-    try:
+    with memory_folder("exhaustive") as named:
+        folder = Path(named)
         return _repeat(chosen.repeat, folder) if chosen.repeat else _search_all(chosen, folder)
-    finally:
-        for path in folder.iterdir():
-            path.unlink()
-        folder.rmdir()
 
 
 def _repeat(text: str, folder: Path) -> int:

@@ -16,14 +16,6 @@ from engine.testing.chaos.shrink import Shrunk, shrink
 from engine.testing.chaos.templates import Templates
 from engine.testing.chaos.trial import Plans, StrategyFailed, Trial
 
-#: Tmpfs where there is one: what a disk may lose is tried elsewhere, and a scenario commits thousands of times.
-_MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
-
-
-def memory_folder() -> Path | None:
-    """Return where temporary databases are quick; None for wherever the system keeps temporary files."""
-    return _MEMORY if _MEMORY.is_dir() else None
-
 
 class Worker:
     """Live scenarios; raises BadInput wherever the strategy itself is wrong."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
@@ -12,18 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from threading import Lock
-from typing import Final
 
 import msgspec
 
 from engine.core.errors import BadInput
 from engine.testing.kills.points import POINTS
 from engine.testing.kills.runs import RunResult, Violation
-
-#: Where files lie in memory; a SIGKILL loses nothing of them, as it loses nothing of a disk's cache.
-_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - a folder with a random name is made in it
+from engine.testing.places import child_environment, memory_folder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +72,7 @@ def run_kills(
         raise BadInput(f"{kills} kills of seed {seed} by {jobs} jobs are none: give at least 1, 0 and 1.")
     began = time.perf_counter()
     share = _Share(kills, only_run)
-    with TemporaryDirectory(prefix="ratchet-kills-", dir=_MEMORY if _MEMORY.is_dir() else None) as folder:
+    with memory_folder("kills") as folder:
         with ThreadPoolExecutor(jobs) as pool:
             tasks = [pool.submit(_work, share, seed, Path(folder) / str(job), keep) for job in range(jobs)]
         for task in tasks:
@@ -123,14 +118,12 @@ def _work(share: _Share, seed: int, folder: Path, keep: Path | None) -> None:
 
 @contextmanager
 def _worker(seed: int, folder: Path, keep: Path | None) -> Iterator[subprocess.Popen[bytes]]:
-    # One thread in each worker: it forks.
-    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "COLUMNS": "100"}
     command = [sys.executable, "-m", "engine.testing.kills.worker", str(seed), str(folder)]
     process = subprocess.Popen(  # noqa: S603 - our own module
         [*command, *([] if keep is None else [str(keep)])],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env=environment,
+        env=child_environment(),
     )
     try:
         yield process

@@ -26,6 +26,7 @@ import msgspec
 from engine.testing.kills.forks import Ending, fork_child
 from engine.testing.kills.life import LifePlan
 from engine.testing.kills.worker import warm_up
+from engine.testing.places import child_environment
 
 _PATIENCE_SECONDS: Final = 30.0
 _WAIT_SECONDS: Final = 0.002
@@ -98,12 +99,11 @@ class Nursery:
         self._lives: list[Life] = []
 
     def __enter__(self) -> Self:
-        environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "COLUMNS": "100"}
         self._process = subprocess.Popen(  # noqa: S603 - our own module
             [sys.executable, "-m", "engine.testing.kills.nursery", str(self._folder)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=environment,
+            env=child_environment(),
         )
         return self
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
+from engine.testing.places import memory_folder
 from engine.testing.power.images import CrashImage, Disk
 from engine.testing.power.verify import Outcome, Verdict, examine
 from engine.testing.power.workload import (
@@ -19,7 +20,6 @@ from engine.testing.power.workload import (
     record_restart,
     record_session,
     record_upgrade,
-    work_folder,
 )
 
 #: One of so many images is examined to the end: the whole check, and the session goes on to its last step.
@@ -85,7 +85,7 @@ def power_loss(
     lives = recordings(synchronous)
     lost, torn, dropped, failures = 0, 0, 0, []
     points = sorted((*_point(seed, index, lives), index) for index in range(images))
-    with work_folder() as folder:
+    with memory_folder("power") as folder:
         for number, cut in enumerate(_cuts(points, lives, seed, Path(folder)), start=1):
             lost += cut.verdict.outcome is Outcome.LOST
             torn += bool(cut.image.torn)
@@ -109,7 +109,7 @@ def replay(seed: int, index: int, synchronous: Synchronous, keep: Path | None = 
     """Make one image again and examine it to its end; `keep` is an empty folder that gets its files, unexamined."""
     lives = recordings(synchronous)
     recording, cut = _point(seed, index, lives)
-    with work_folder() as copy:
+    with memory_folder("power") as copy:
         (found,) = _cuts([(recording, cut, index)], lives, seed, Path(copy), deep_in=1)
     if keep is not None:
         found.image.write(keep)
@@ -124,7 +124,7 @@ def cut_power(recording: Recording, images: int, seed: int, *, until: int | None
     random = Random(f"{seed}:{recording.name}")
     last = len(recording.operations) if until is None else until
     points = sorted((0, random.randrange(last + 1), index) for index in range(images))
-    with work_folder() as folder:
+    with memory_folder("power") as folder:
         return list(_cuts(points, (recording,), seed, Path(folder)))
 
 

@@ -6,7 +6,6 @@ a power cut often meets one.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -24,6 +23,7 @@ from engine.store.connection import open_writer, sqlite
 from engine.store.mending import mend_log
 from engine.store.migrate import migrate_from_nothing, upgrade
 from engine.store.writer import MemoryJournal, SqliteJournal
+from engine.testing.places import memory_folder
 from engine.testing.power.images import Disk
 from engine.testing.power.marks import EMPTY, Mark, State, read_state
 from engine.testing.power.recorder import Fault, FaultKind, Operation, OperationKind, Recorder
@@ -187,12 +187,6 @@ def registered(connection: sqlite.Connection, on_done: Callable[[str], None] | N
     return account
 
 
-def work_folder() -> tempfile.TemporaryDirectory[str]:
-    """Return a new folder in memory where the system has one, else where temporary files go; it removes itself."""
-    memory = Path("/dev/shm")  # noqa: S108 - the folder in it has a name of its own
-    return tempfile.TemporaryDirectory(prefix="ratchet-power-", dir=memory if memory.is_dir() else None)
-
-
 def record(
     name: str,
     play: Callable[[Life, Recorder], None],
@@ -203,7 +197,7 @@ def record(
 ) -> Recording:
     """Record a life that begins with some files; `durable` is what the disk has of them, if that is not all."""
     files = files or {}
-    with work_folder() as named:
+    with memory_folder("power") as named:
         folder = Path(named)
         for file, data in files.items():
             (folder / file).write_bytes(data)
@@ -223,7 +217,7 @@ def record(
 def _state_of(files: Mapping[str, bytes]) -> State:
     if not files:
         return EMPTY
-    with work_folder() as named:
+    with memory_folder("power") as named:
         for file, data in files.items():
             (Path(named) / file).write_bytes(data)
         connection = open_writer(Path(named) / DATABASE)
@@ -323,7 +317,7 @@ def _last_sync(operations: Sequence[Operation], position: int) -> int:
 
 @cache
 def _old_files() -> Mapping[str, bytes]:
-    with work_folder() as named:
+    with memory_folder("power") as named:
         path = Path(named) / DATABASE
         migrate_from_nothing(path, revision="0001")
         return {DATABASE: path.read_bytes()}
