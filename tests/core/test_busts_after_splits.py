@@ -173,6 +173,34 @@ def test_an_exit_that_sells_too_much_takes_it_from_the_other_bracket(style: Exit
     assert held(scenario, 2) == [30]
     confirm(scenario)
     assert [order.quantity for order in working(scenario) if order.order_type is OrderType.STOP] == [30]
+    # The usual remedy: what was too much is taken back, and belongs to nobody's stop any more.
+    for order in working(scenario):
+        scenario.ack(order)
+    bust(scenario, crossed, "too much")
+    assert position(scenario) == 50
+    assert held(scenario, 1, 2) == [20, 30]
+    confirm(scenario)
+    assert sum(protecting(scenario)) == 50
+
+
+@pytest.mark.parametrize("style", STYLES, ids=str)
+def test_a_fill_after_exits_that_sold_too_much_is_protected_or_sold(style: ExitStyle) -> None:
+    scenario = holding(style, ("x1", "100"), script={2: SCALE_IN})
+    scenario.bar(2)
+    entry = scenario.submitted()[-1]
+    buy(scenario, entry, ("x2", "30"))
+    first = len(scenario.submitted())
+    stop, crossed = scenario.submitted()[first - 1], scenario.submitted()[first - 1]
+    if style is ExitStyle.BOTH_LEGS:
+        stop, crossed = scenario.submitted()[first - 2 : first]
+    scenario.fill(stop, "98.50", execution="stopped")
+    step = scenario.fill(crossed, "98.50", "20", execution="too much")
+    assert "exits sold more than the bracket held" in str(step.facts)
+    assert held(scenario, 1, 2) == [80, 0]
+    scenario.fill(entry, "100.00", str(entry.quantity - 30), execution="x3")
+    confirm(scenario)
+    assert held(scenario, 1, 2) == [80, 20]
+    assert sum(protecting(scenario)) == position(scenario) == 100
 
 
 def test_a_stop_that_a_bust_lets_work_again_is_canceled_again_for_the_exit_that_waits() -> None:

@@ -77,7 +77,6 @@ _by_type = {
     "OrderType": st.sampled_from(OrderType),
     "ListedStatus": st.sampled_from(ListedStatus),
     "ClientOrderId | None": st.none() | st.text(),
-    "ExecutionId | None": st.none() | st.text(),
 }
 
 

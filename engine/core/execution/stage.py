@@ -219,8 +219,7 @@ class ExecutionStage:
         else:
             wishes = self._news(bracket, order, execution, draft)
             if execution is not None and bracket.held < 0:
-                # It has sold shares that others hold, whose exits are too large now.
-                wishes += self._fit(self._others(bracket), position, draft)
+                wishes += self._oversold(bracket, draft, position=position)
         if order.leg is not Leg.ENTRY and not order.is_open:
             wishes += self._leave_with_room(bracket, draft)
         if bracket.is_settled:
@@ -298,9 +297,17 @@ class ExecutionStage:
             bracket.deadline_ts_ns = None
             return []
         self._leaver.close(bracket, draft)
-        if bracket.held < 0:
-            return [HaltWanted(instrument_id=bracket.instrument_id, reason="exits sold more than the bracket held")]
         return []
+
+    # It has sold shares of others, whose exits are too large now. They bear what was sold of theirs, so that a later
+    # fill or bust changes the bracket by all that it brings.
+    def _oversold(self, bracket: Bracket, draft: Draft, *, position: Decimal) -> list[Wish]:
+        others = self._others(bracket)
+        before = sum((each.held for each in others), ZERO)
+        halt = HaltWanted(instrument_id=bracket.instrument_id, reason="exits sold more than the bracket held")
+        wishes = [halt, *self._fit(others, position, draft)]
+        bracket.exited -= min(-bracket.held, before - sum((each.held for each in others), ZERO))
+        return wishes
 
     def _exit_ended(self, bracket: Bracket, order: WorkingOrder, draft: Draft) -> list[Wish]:
         if order.leg is Leg.EXIT:

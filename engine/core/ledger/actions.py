@@ -156,6 +156,5 @@ def correct_position(ledger: Ledger, event: PositionCorrected, draft: Draft) -> 
         source=event.source,
         settles_ts_ns=event.venue_ts_ns,
         draft=draft,
-        execution_id=event.execution_id,
     )
     ledger.reprice(event.instrument_id, ledger.last_price(event.instrument_id) or ZERO)

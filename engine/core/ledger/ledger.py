@@ -309,28 +309,15 @@ class Ledger:
         source: str,
         settles_ts_ns: int,
         draft: Draft,
-        execution_id: ExecutionId | None = None,
     ) -> None:
-        """Change a holding otherwise than by a trade: (quantity, value, ratio) as an `Entry` takes them.
-
-        The change goes with the execution, if one is named, should that be taken back.
-        """
+        """Change a holding otherwise than by a trade: (quantity, value, ratio) as an `Entry` takes them."""
         quantity, value, ratio = entry_of
         holding = self._holding(key)
         before = (holding.quantity - holding.uncovered, holding.cost, holding.realized_pnl)
         owed = holding.uncovered
         self._adjustments += 1
         origin = Origin(adjustment_id=self._adjustments)
-        changes = holding.add(
-            Entry(
-                origin=origin,
-                ts_ns=draft.ts_ns,
-                quantity=quantity,
-                value=value,
-                ratio=ratio,
-                execution_id=execution_id,
-            )
-        )
+        changes = holding.add(Entry(origin=origin, ts_ns=draft.ts_ns, quantity=quantity, value=value, ratio=ratio))
         self._note_held(key, holding)
         self._cash_changed = True
         owed, net = holding.uncovered - owed, holding.quantity - holding.uncovered

@@ -379,8 +379,6 @@ class PositionCorrected(Happened):
     #: What the quantity cost, in account currency; 0 for one that goes, which leaves at the cost of its lots.
     cost: Decimal
     source: str
-    #: The execution whose shares go, where it is thought to be taken back: its bust takes no others.
-    execution_id: ExecutionId | None = None
 
 
 @quick_init

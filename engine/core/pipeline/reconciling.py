@@ -41,12 +41,14 @@ from engine.core.messages import (
 from engine.core.pipeline.adopting import Adopter
 from engine.core.pipeline.desk import Desk
 from engine.core.pipeline.settings import Market
-from engine.core.values import ZERO, ExecutionId, InstrumentId
+from engine.core.values import ZERO, ExecutionId, InstrumentId, Side
 
 S = ListedStatus
 
 #: How often the cancel of an order is sent again that was thought to be over and is listed as working.
 _LATE_CANCELS_MAX: Final = 3
+#: So many listings in a row show a difference before it is taken over that fills of open orders would explain, too.
+SIGHTINGS_MIN: Final = 3
 #: So many times the time in which listings settle is a bust waited for that would explain a difference: listings may
 #: leave the order out a few times, but not for ever.
 BUST_SETTLES_MAX: Final = 6
@@ -61,6 +63,8 @@ class _Drift:
     booked: Decimal
     listed: Decimal
     since_ts_ns: int
+    #: How many listings in a row show it.
+    sightings: int = 1
 
 
 class Reconciler:
@@ -145,12 +149,11 @@ class Reconciler:
             return is_known and not any(_might_be(ours, each) for ours in self._execution.open_orders())
         if order.is_open or each.status not in _OVER or order.venue_order_id is None:
             return False
-        if each.filled_quantity != order.filled or len(each.executions) != len(order.executions):
-            return False
+        there = {execution.execution_id for execution in each.executions}
         # One that was missing and is there again has to be seen: else it would count as missing ever since.
         missing = self._missing_since[order.instrument_id]
-        there = [execution.execution_id for execution in each.executions]
-        return all(identity in order.executions and identity not in missing for identity in there)
+        is_same = there == order.executions.keys() and not there & missing.keys()
+        return is_same and each.filled_quantity == order.filled
 
     def take_absence(self, report: OrderNotListed, order: WorkingOrder, draft: Draft) -> None:
         """Let an order learn that a question about it found nothing."""
@@ -227,13 +230,7 @@ class Reconciler:
             since_ts_ns = missing.setdefault(execution_id, listed.asked_ts_ns)
             if listed.asked_ts_ns >= max(heard_ts_ns, since_ts_ns) + self._settle_ns:
                 del missing[execution_id]
-                yield ExecutionBusted(
-                    client_order_id=order.client_order_id,
-                    execution_id=execution_id,
-                    reason="the venue does not list it any more",
-                    venue_ts_ns=listed.venue_ts_ns,
-                    received_ts_ns=listed.received_ts_ns,
-                )
+                yield _taken_back(order, execution_id, listed)
 
     def _cancel_late(self, order: WorkingOrder, draft: Draft) -> None:
         count = self._late_cancels.get(order.order_id, 0)
@@ -296,28 +293,42 @@ class Reconciler:
             if position.instrument_id in held:
                 held[position.instrument_id] += position.quantity
         for instrument_id, quantity in held.items():
-            self._compare(instrument_id, quantity, listed.asked_ts_ns, draft)
+            self._compare(instrument_id, quantity, listed, draft)
 
-    def _compare(self, instrument_id: InstrumentId, listed: Decimal, asked_ts_ns: int, draft: Draft) -> None:
+    def _compare(self, instrument_id: InstrumentId, there: Decimal, listed: AccountListed, draft: Draft) -> None:
         booked = self._adopter.booked(instrument_id)
         known = self._drifts.get(instrument_id)
-        if booked == listed:
+        if booked == there:
             if known is not None:
                 del self._drifts[instrument_id]
-                self._say(instrument_id, booked, listed, ComparisonVerdict.EQUAL, draft)
+                self._say(instrument_id, booked, there, ComparisonVerdict.EQUAL, draft)
             return
-        is_same = known is not None and (known.booked, known.listed) == (booked, listed)
+        is_same = known is not None and (known.booked, known.listed) == (booked, there)
         if not is_same:
-            self._drifts[instrument_id] = _Drift(booked, listed, asked_ts_ns)
-            self._say(instrument_id, booked, listed, ComparisonVerdict.DRIFT, draft)
+            self._drifts[instrument_id] = _Drift(booked, there, listed.asked_ts_ns)
+            self._say(instrument_id, booked, there, ComparisonVerdict.DRIFT, draft)
             return
         assert known is not None
-        is_early = asked_ts_ns < known.since_ts_ns + self._settle_ns
-        if is_early or self._adopter.is_unsettled(instrument_id) or self._awaits_bust(instrument_id, asked_ts_ns):
+        seen = self._drifts[instrument_id] = replace(known, sightings=known.sightings + 1)
+        draft.is_kept = True
+        if self._may_go_away(instrument_id, seen, listed.asked_ts_ns):
             return
-        del self._drifts[instrument_id]
-        self._say(instrument_id, booked, listed, ComparisonVerdict.ADOPTED, draft)
-        self._adopter.adopt(instrument_id, listed - booked, draft, missing=self._missing(instrument_id))
+        taken_back = self._explaining(instrument_id, there - booked)
+        for execution in taken_back:
+            self._report(_taken_back(execution.order, execution.execution_id, listed), draft)
+        if not taken_back:
+            del self._drifts[instrument_id]
+            self._say(instrument_id, booked, there, ComparisonVerdict.ADOPTED, draft)
+            self._adopter.adopt(instrument_id, there - booked, draft)
+
+    # Whether later listings may still explain a difference, by fills or busts of ours. Positions and orders are each as
+    # of their own moment: one listing may be before a fill, the next one after another fill that it does not list yet.
+    def _may_go_away(self, instrument_id: InstrumentId, seen: _Drift, asked_ts_ns: int) -> bool:
+        is_early = asked_ts_ns < seen.since_ts_ns + self._settle_ns
+        if is_early or self._adopter.is_unsettled(instrument_id) or self._awaits_bust(instrument_id, asked_ts_ns):
+            return True
+        difference = seen.listed - seen.booked
+        return seen.sightings < SIGHTINGS_MIN and self._adopter.could_fill(instrument_id, difference)
 
     # The same shares would be taken off twice: as a difference now, and as the bust that it was.
     def _awaits_bust(self, instrument_id: InstrumentId, asked_ts_ns: int) -> bool:
@@ -327,6 +338,15 @@ class Reconciler:
 
     def _missing(self, instrument_id: InstrumentId) -> list[Execution]:
         return self._execution.recovery.counting(self._missing_since[instrument_id])
+
+    # An order was listed without an execution and then not at all, and the position lacks as much: it was taken back.
+    def _explaining(self, instrument_id: InstrumentId, difference: Decimal) -> list[Execution]:
+        side, left, found = Side.SELL if difference > 0 else Side.BUY, abs(difference), []
+        for execution in self._missing(instrument_id):
+            if execution.order.side is side and execution.quantity <= left:
+                left -= execution.quantity
+                found.append(execution)
+        return found
 
     def _say(
         self, instrument_id: InstrumentId, booked: Decimal, listed: Decimal, verdict: ComparisonVerdict, draft: Draft
@@ -341,6 +361,16 @@ class Reconciler:
                 ts_ns=draft.ts_ns,
             )
         )
+
+
+def _taken_back(order: WorkingOrder, execution_id: ExecutionId, listed: AccountListed) -> ExecutionBusted:
+    return ExecutionBusted(
+        client_order_id=order.client_order_id,
+        execution_id=execution_id,
+        reason="the venue does not list it any more",
+        venue_ts_ns=listed.venue_ts_ns,
+        received_ts_ns=listed.received_ts_ns,
+    )
 
 
 # An order without our id, of the very terms of one of ours that the venue has not named yet: a hint for a human, no

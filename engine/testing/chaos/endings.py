@@ -93,7 +93,10 @@ def _executions(connection: sqlite.Connection, venue: ReferenceVenue, *, is_halt
 
 def _positions(connection: sqlite.Connection, venue: ReferenceVenue, *, is_excused: bool) -> Iterator[Finding]:
     held = venue.position(_KEY)
-    (booked,) = connection.execute("SELECT coalesce(sum(quantity_e8), 0) FROM positions").fetchone()
-    # What a bust leaves sold and not held stands in the suspense, which is no position.
+    # What was sold and is not held stands in the suspense, which is no position.
+    (booked,) = connection.execute(
+        "SELECT (SELECT coalesce(sum(quantity_e8), 0) FROM positions) "
+        "- (SELECT coalesce(sum(quantity_e8), 0) FROM suspense WHERE kind = 'oversold')"
+    ).fetchone()
     if Decimal(booked) / _UNIT != held and not is_excused and not venue.short_by_bust:
         yield "I-10", f"the books hold {Decimal(booked) / _UNIT} and the venue {held}"
