@@ -6,7 +6,16 @@ from decimal import Decimal
 import pytest
 
 from engine.core.execution.bracket_table import BracketState, ExitStyle
-from engine.core.messages import CancelOrder, ExecutionBusted, ShareSplit, Signal, SignalKind, Step, SubmitOrder
+from engine.core.messages import (
+    BracketTransitioned,
+    CancelOrder,
+    ExecutionBusted,
+    ShareSplit,
+    Signal,
+    SignalKind,
+    Step,
+    SubmitOrder,
+)
 from engine.core.risk.limits import Limits
 from engine.core.values import ExecutionId, OrderType, Side
 from engine.testing.scenario import SPY, STRATEGY, Scenario, enter, leave
@@ -213,3 +222,20 @@ def test_a_stop_that_a_bust_lets_work_again_is_canceled_again_for_the_exit_that_
     assert [type(command) for command in step.commands] == [CancelOrder]
     confirm(scenario)
     assert sells(scenario) == [100]
+
+
+@pytest.mark.parametrize("style", STYLES, ids=str)
+def test_exits_that_are_canceled_as_too_large_are_no_failures(style: ExitStyle) -> None:
+    scenario = holding(style, ("x1", "100"), script={2: SCALE_IN, 3: leave()})
+    scenario.bar(2)
+    buy(scenario, scenario.submitted()[-1], ("x2", "50"))
+    stop = scenario.submitted()[1]
+    scenario.fill(stop, "98.50", execution="stopped")
+    scenario.bar(3)
+    confirm(scenario)
+    for number in range(4):
+        scenario.fill(stop, "98.50", "5", execution=f"too much {number}")
+        confirm(scenario)
+    assert sells(scenario) == [30] == held(scenario, 2)
+    rows = [fact for fact in scenario.made(BracketTransitioned) if fact.bracket_id == 1]
+    assert rows[-1].exited_quantity == rows[-1].entered_quantity == 100

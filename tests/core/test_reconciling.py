@@ -7,7 +7,6 @@ from dataclasses import replace
 from decimal import Decimal
 from uuid import UUID
 
-import pytest
 from listed_account import ENTER, LIFE_S, SETTLE_S, Account, filled, held_legs, listed, listed_ack
 
 from engine.core.execution.bracket_table import ExitStyle
@@ -34,7 +33,7 @@ from engine.core.messages import (
 from engine.core.pipeline import Pipeline, PipelineSettings, StrategyBinding
 from engine.core.pipeline.reconciling import BUST_SETTLES_MAX, SIGHTINGS_MIN
 from engine.core.signals import Context
-from engine.core.values import DAY_NS, SECOND_NS, ZERO, AccountId, ExecutionId, OrderType, Side, instrument_from_symbol
+from engine.core.values import DAY_NS, SECOND_NS, AccountId, ExecutionId, OrderType, Side, instrument_from_symbol
 from engine.testing.scenario import SPY, STRATEGY, TWO_SESSIONS, ScriptedStrategy
 
 
@@ -293,45 +292,14 @@ def leave_out(holder: Account, lists: Callable[[], object], settles: int) -> Non
         lists()
 
 
-@pytest.mark.parametrize("is_told", [True, False], ids=["told", "listed"])
-def test_a_difference_is_the_bust_of_what_is_not_listed_and_counts_once(holder: Account, *, is_told: bool) -> None:
-    entry, *legs = without_executions(holder)
+def test_a_difference_waits_for_the_bust_that_may_explain_it(holder: Account) -> None:
+    _, *legs = without_executions(holder)
     leave_out(holder, lambda: holder.venue_lists(*legs), BUST_SETTLES_MAX - 1)
-    assert busted(holder) == [False]
+    assert adopted(holder) == []
     holder.pass_seconds(SETTLE_S)
     holder.venue_lists(*legs)
-    assert busted(holder) == [False, True]
-    if is_told:
-        holder.give(bust_of(holder))
-    for _ in range(3):
-        holder.venue_lists(entry, *legs)
-        holder.pass_seconds(SETTLE_S)
-    assert busted(holder) == [False, True]
-    assert adopted(holder) == []
-    ledger = holder.pipeline.ledger
-    assert (ledger.position(STRATEGY, SPY), ledger.oversold(STRATEGY, SPY)) == (ZERO, ZERO)
-    assert holder.made(PositionCompared)[-1].verdict is ComparisonVerdict.EQUAL
-
-
-def test_a_difference_smaller_than_what_is_not_listed_is_no_bust(holder: Account) -> None:
-    _, *legs = without_executions(holder)
-    left = str(holder.entry.quantity - 5)
-    leave_out(holder, lambda: holder.venue_lists(*legs, held=left), BUST_SETTLES_MAX + 1)
+    assert adopted(holder) == [-holder.entry.quantity]
     assert busted(holder) == [False]
-    assert adopted(holder) == [Decimal(-5)]
-
-
-def test_a_sale_that_is_not_listed_explains_what_is_held_beyond_the_books(holder: Account) -> None:
-    stop = holder.submitted()[1]
-    holder.fill(stop, "99", execution="x2")
-    entry, over, target = held_legs(holder)
-    holder.pass_seconds(SETTLE_S)
-    holder.venue_lists(entry, replace(over, status=ListedStatus.FILLED), target, held=str(stop.quantity))
-    for _ in range(BUST_SETTLES_MAX):
-        holder.pass_seconds(SETTLE_S)
-        holder.venue_lists(entry, target, held=str(stop.quantity))
-    assert busted(holder) == [False, False, True]
-    assert adopted(holder) == []
 
 
 def test_a_difference_waits_for_no_bust_that_was_told(holder: Account) -> None:
@@ -477,3 +445,19 @@ def test_what_was_given_up_to_a_human_is_not_asked_about_more_often() -> None:
         account.reject(account.submitted()[-1])
     assert "close the position by hand" in account.halts()[0]
     assert not account.pipeline.execution.is_exposed(account.now_ts_ns)
+
+
+def test_a_part_that_was_filled_before_nobody_knew_can_be_taken_back(account: Account) -> None:
+    account.ack(account.entry)
+    account.fill(account.entry, "100", "40", execution="x1")
+    for _ in range(2):
+        account.pass_seconds(SETTLE_S)
+        account.venue_lists(held="40")
+    assert account.states(account.entry)[-1] == "UNKNOWN"
+    account.venue_lists(
+        replace(filled(account.entry), status=ListedStatus.WORKING, filled_quantity=Decimal(40), executions=()),
+        held="40",
+    )
+    assert account.states(account.entry)[-1] == "PARTIAL"
+    account.give(bust_of(account))
+    assert account.states(account.entry)[-1] == "ACK"

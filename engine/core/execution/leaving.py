@@ -76,8 +76,8 @@ class Leaver:
         return bool(bracket.failed_exits) and len(bracket.failed_exits) >= self._deadlines.exit_attempts
 
     def failed(self, bracket: Bracket, order: WorkingOrder) -> None:
-        """Count an exit that has ended unfilled; one that has sold a part was worth its while."""
-        if not order.filled:
+        """Count an exit that the venue has ended unfilled; one that has sold a part was worth its while."""
+        if not order.filled and not order.cancel_requested:
             bracket.failed_exits.append(order.state)
 
     def cancel_entry(self, bracket: Bracket, draft: Draft) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from enum import StrEnum
 
 from engine.core.execution.order_table import UNANSWERED_STATES, OrderState, OrderTrigger
-from engine.core.execution.orders import Execution, WorkingOrder, transition
+from engine.core.execution.orders import WorkingOrder, transition
 from engine.core.execution.register import OrderRegister
 from engine.core.execution.settings import Deadlines
 from engine.core.messages import CancelOrder, Draft, ListedOrder
@@ -56,16 +56,16 @@ class OrderRecovery:
         if order is None and each.client_order_id is not None:
             order = self._orders.order(each.client_order_id)
         if order is None:
-            known = (self._orders.execution(execution.execution_id) for execution in each.executions)
-            order = next((found.order for found in known if found is not None), None)
+            known = (self._orders.by_execution(execution.execution_id) for execution in each.executions)
+            order = next((found for found in known if found is not None), None)
         # A second order under one id of ours is not the one that we know.
         is_other = order is not None and order.venue_order_id not in (None, each.venue_order_id)
         return None if is_other else order
 
-    def counting(self, execution_ids: Iterable[ExecutionId]) -> list[Execution]:
+    def counting(self, execution_ids: Iterable[ExecutionId]) -> list[ExecutionId]:
         """Return those executions that are booked and were not taken back."""
-        known = (self._orders.execution(each) for each in execution_ids)
-        return [each for each in known if each is not None and each.execution_id in each.order.executions]
+        known = ((each, self._orders.by_execution(each)) for each in execution_ids)
+        return [each for each, order in known if order is not None and each in order.executions]
 
     def listed(self, order: WorkingOrder, venue_order_id: str, draft: Draft) -> None:
         """Remember that the venue lists an order."""

@@ -74,9 +74,10 @@ class OrderRegister:
         """Return the order of ours that the venue keeps under an id, or None."""
         return self._by_venue_id.get(venue_order_id)
 
-    def execution(self, execution_id: ExecutionId) -> Execution | None:
-        """Return an execution that was booked, also one that was taken back since, or None."""
-        return self._executions.get(execution_id)
+    def by_execution(self, execution_id: ExecutionId) -> WorkingOrder | None:
+        """Return the order of ours that an execution was booked for, or None."""
+        execution = self._executions.get(execution_id)
+        return None if execution is None else execution.order
 
     def open_orders(self) -> list[WorkingOrder]:
         """Return orders that may still fill, oldest first."""
@@ -145,7 +146,11 @@ class OrderRegister:
         known = (order.venue_order_id, order.deadline_ts_ns, order.unanswered)
         if isinstance(report, OrderAcknowledged):
             self.learn_venue_id(order, report.venue_order_id)
-        self._transition(order, REPORT_TRIGGERS[type(report)], report, draft)
+        trigger = REPORT_TRIGGERS[type(report)]
+        if order.state is OrderState.UNKNOWN and order.filled and trigger in _IT_WORKS:
+            # It is there again with what it had filled before nobody knew.
+            trigger = execution_trigger(order)
+        self._transition(order, trigger, report, draft)
         if known != (order.venue_order_id, order.deadline_ts_ns, order.unanswered):
             # No fact need say this, yet later steps are made of it: a restart has to see the report again.
             draft.is_kept = True
@@ -189,10 +194,11 @@ class OrderRegister:
         self._busted.add(report.execution_id)
         order.executions.pop(report.execution_id, None)
         order.filled -= filled.quantity
-        if order.state is OrderState.FILLED:
-            # It works again. What was asked of it before its end the venue has forgotten: who wants it, asks anew.
-            order.cancel_requested = order.is_leftover = False
-        self._transition(order, bust_trigger(order), report, draft)
+        if order.state is not OrderState.FILLED or order.filled < order.quantity:
+            if order.state is OrderState.FILLED:
+                # It works again. What was asked of it before its end the venue has forgotten: who wants it, asks anew.
+                order.cancel_requested = order.is_leftover = False
+            self._transition(order, bust_trigger(order), report, draft)
         return Execution(
             order=order,
             execution_id=report.execution_id,
@@ -319,6 +325,9 @@ class OrderRegister:
         if order.cancel_requested:
             # The first request may be lost, or was refused at a moment at which the order could not be canceled.
             draft.commands.append(CancelOrder(client_order_id=order.client_order_id, decided_ts_ns=draft.ts_ns))
+
+
+_IT_WORKS: Final = (OrderTrigger.ACKNOWLEDGED, OrderTrigger.APPROVAL_ASKED)
 
 
 # These tell no id of the venue's, and show all the same that it took the order.

@@ -306,7 +306,11 @@ class ExecutionStage:
         before = sum((each.held for each in others), ZERO)
         halt = HaltWanted(instrument_id=bracket.instrument_id, reason="exits sold more than the bracket held")
         wishes = [halt, *self._fit(others, position, draft)]
-        bracket.exited -= min(-bracket.held, before - sum((each.held for each in others), ZERO))
+        borne = min(-bracket.held, before - sum((each.held for each in others), ZERO))
+        bracket.exited -= borne
+        if borne and bracket.is_final:
+            # Once more, with what is left of its sales.
+            self._mover.move(bracket, BracketTrigger.POSITION_CLOSED, draft)
         return wishes
 
     def _exit_ended(self, bracket: Bracket, order: WorkingOrder, draft: Draft) -> list[Wish]:

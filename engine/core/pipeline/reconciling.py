@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Final
 
 from engine.core.execution.order_table import OrderState
-from engine.core.execution.orders import Execution, WorkingOrder
+from engine.core.execution.orders import WorkingOrder
 from engine.core.execution.recovering import Absence
 from engine.core.execution.settings import Deadlines
 from engine.core.execution.stage import ExecutionStage
@@ -41,7 +41,7 @@ from engine.core.messages import (
 from engine.core.pipeline.adopting import Adopter
 from engine.core.pipeline.desk import Desk
 from engine.core.pipeline.settings import Market
-from engine.core.values import ZERO, ExecutionId, InstrumentId, Side
+from engine.core.values import ZERO, ExecutionId, InstrumentId
 
 S = ListedStatus
 
@@ -230,7 +230,13 @@ class Reconciler:
             since_ts_ns = missing.setdefault(execution_id, listed.asked_ts_ns)
             if listed.asked_ts_ns >= max(heard_ts_ns, since_ts_ns) + self._settle_ns:
                 del missing[execution_id]
-                yield _taken_back(order, execution_id, listed)
+                yield ExecutionBusted(
+                    client_order_id=order.client_order_id,
+                    execution_id=execution_id,
+                    reason="the venue does not list it any more",
+                    venue_ts_ns=listed.venue_ts_ns,
+                    received_ts_ns=listed.received_ts_ns,
+                )
 
     def _cancel_late(self, order: WorkingOrder, draft: Draft) -> None:
         count = self._late_cancels.get(order.order_id, 0)
@@ -309,17 +315,14 @@ class Reconciler:
             self._say(instrument_id, booked, there, ComparisonVerdict.DRIFT, draft)
             return
         assert known is not None
-        seen = self._drifts[instrument_id] = replace(known, sightings=known.sightings + 1)
-        draft.is_kept = True
-        if self._may_go_away(instrument_id, seen, listed.asked_ts_ns):
+        if known.sightings < SIGHTINGS_MIN:
+            known = self._drifts[instrument_id] = replace(known, sightings=known.sightings + 1)
+            draft.is_kept = True
+        if self._may_go_away(instrument_id, known, listed.asked_ts_ns):
             return
-        taken_back = self._explaining(instrument_id, there - booked)
-        for execution in taken_back:
-            self._report(_taken_back(execution.order, execution.execution_id, listed), draft)
-        if not taken_back:
-            del self._drifts[instrument_id]
-            self._say(instrument_id, booked, there, ComparisonVerdict.ADOPTED, draft)
-            self._adopter.adopt(instrument_id, there - booked, draft)
+        del self._drifts[instrument_id]
+        self._say(instrument_id, booked, there, ComparisonVerdict.ADOPTED, draft)
+        self._adopter.adopt(instrument_id, there - booked, draft)
 
     # Whether later listings may still explain a difference, by fills or busts of ours. Positions and orders are each as
     # of their own moment: one listing may be before a fill, the next one after another fill that it does not list yet.
@@ -334,19 +337,8 @@ class Reconciler:
     def _awaits_bust(self, instrument_id: InstrumentId, asked_ts_ns: int) -> bool:
         longest_ns = BUST_SETTLES_MAX * self._settle_ns
         since = self._missing_since[instrument_id]
-        return any(asked_ts_ns < since[each.execution_id] + longest_ns for each in self._missing(instrument_id))
-
-    def _missing(self, instrument_id: InstrumentId) -> list[Execution]:
-        return self._execution.recovery.counting(self._missing_since[instrument_id])
-
-    # An order was listed without an execution and then not at all, and the position lacks as much: it was taken back.
-    def _explaining(self, instrument_id: InstrumentId, difference: Decimal) -> list[Execution]:
-        side, left, found = Side.SELL if difference > 0 else Side.BUY, abs(difference), []
-        for execution in self._missing(instrument_id):
-            if execution.order.side is side and execution.quantity <= left:
-                left -= execution.quantity
-                found.append(execution)
-        return found
+        counting = self._execution.recovery.counting(since)
+        return any(asked_ts_ns < since[each] + longest_ns for each in counting)
 
     def _say(
         self, instrument_id: InstrumentId, booked: Decimal, listed: Decimal, verdict: ComparisonVerdict, draft: Draft
@@ -361,16 +353,6 @@ class Reconciler:
                 ts_ns=draft.ts_ns,
             )
         )
-
-
-def _taken_back(order: WorkingOrder, execution_id: ExecutionId, listed: AccountListed) -> ExecutionBusted:
-    return ExecutionBusted(
-        client_order_id=order.client_order_id,
-        execution_id=execution_id,
-        reason="the venue does not list it any more",
-        venue_ts_ns=listed.venue_ts_ns,
-        received_ts_ns=listed.received_ts_ns,
-    )
 
 
 # An order without our id, of the very terms of one of ours that the venue has not named yet: a hint for a human, no
