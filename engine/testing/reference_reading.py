@@ -34,10 +34,10 @@ class Reader:
 
     def listing(self, asked_ts_ns: int, *, is_truncated: bool) -> AccountListed:
         """Return the orders and positions, each as of its own moment; of a truncated listing a part."""
-        as_of_ts_ns = self._as_of_ts_ns()
-        orders = [
-            listed for order in self._exchange.books.orders.values() if (listed := self._view(order, as_of_ts_ns))
-        ]
+        as_of_ts_ns, temper = self._as_of_ts_ns(), self._exchange.temper
+        # Most venues show what is there, and a day's orders are many.
+        view = self._view if temper.list_omits or temper.odd_words else VenueOrder.listed_at
+        orders = [listed for order in self._exchange.books.orders.values() if (listed := view(order, as_of_ts_ns))]
         positions = self._exchange.books.positions_at(self._as_of_ts_ns())
         if is_truncated:
             orders = orders[: self._chance.randint(0, max(0, len(orders) - 1))]
