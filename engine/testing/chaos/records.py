@@ -190,7 +190,10 @@ def _deadlines_kept(reader: sqlite.Connection) -> Iterator[Finding]:
         "WHERE later.bracket_id = event.bracket_id AND later.version > event.version), "
         "(SELECT max(received_ts_ns) FROM inputs)) - event.deadline_ts_ns AS late_ns FROM bracket_events AS event "
         f"WHERE event.to_state IN ('UNPROTECTED', 'PROTECTING') AND late_ns > {_LATE_NS} "
-        "AND (SELECT count(*) FROM orders WHERE orders.bracket_id = event.bracket_id AND orders.leg = 'stop') < 2"
+        "AND (SELECT count(*) FROM orders WHERE orders.bracket_id = event.bracket_id AND orders.leg = 'stop') < 2 "
+        # After so many refused exits nothing is waited for any more: it is a human's turn, and the halt says so.
+        "AND NOT EXISTS (SELECT 1 FROM trading_states AS halt WHERE halt.reason LIKE '%close the position by hand' "
+        "AND halt.ts_ns BETWEEN event.ts_ns AND event.deadline_ts_ns)"
     )
     for bracket, late_ns in rows:
         yield "I-13", f"bracket {bracket} stands without a stop {late_ns // SECOND_NS} s after its deadline"
