@@ -185,7 +185,6 @@ def _live(
 
 # One scenario of a seed, or of a schedule, told; returns whether nothing broke.
 def _tell(trial: Trial, what: int | Schedule, *, as_json: bool) -> bool:
-
     from engine.cli.chaos_views import print_story
     from engine.cli.output import emit_json
     from engine.testing.chaos.story import story_of

@@ -98,6 +98,16 @@ def check_file(database: Path, *, now_ts_ns: int | None = None) -> None:
                 _check_last_run(connection, database, now_ts_ns)
 
 
+def make_ready(database: Path) -> str:
+    """Check a database, mend its log and bring it to this program's schema; return its revision.
+
+    To be called under the `EngineLock`. Raises what its three parts raise; the file is kept then.
+    """
+    check_file(database)
+    mend_log(database)
+    return upgrade(database)
+
+
 # --- the file and its log ------------------------------------------------------------------------------------------
 
 
@@ -303,13 +313,3 @@ def _beside(database: Path, suffix: str) -> Path:
 
 def _size(path: Path) -> int:
     return path.stat().st_size if path.is_file() else 0
-
-
-def make_ready(database: Path) -> str:
-    """Check a database, mend its log and bring it to this program's schema; return its revision.
-
-    To be called under the `EngineLock`. Raises what its three parts raise; the file is kept then.
-    """
-    check_file(database)
-    mend_log(database)
-    return upgrade(database)

@@ -302,7 +302,7 @@ class ExecutionStage:
     # It has sold shares of others, whose exits are too large now. They bear what was sold of theirs, so that a later
     # fill or bust changes the bracket by all that it brings.
     def _oversold(self, bracket: Bracket, draft: Draft, *, position: Decimal) -> list[Wish]:
-        others = self._others(bracket)
+        others = self._others(bracket)[::-1]
         before = sum((each.held for each in others), ZERO)
         halt = HaltWanted(instrument_id=bracket.instrument_id, reason="exits sold more than the bracket held")
         wishes = [halt, *self._fit(others, position, draft)]
