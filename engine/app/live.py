@@ -57,7 +57,9 @@ class LiveEngine:
         self._epoch = epoch
         self._reconcile_ns = reconcile_ns
         self.loop = StepLoop(pipeline, venue, journal, is_durable=True, observer=observer, fence=fence)
-        self._ask_at_ts_ns = 0
+        # When the listings were last asked for; and whether they came in whole since.
+        self._asked_ts_ns: int | None = None
+        self._is_answered = True
         # A clock that was set back stands here until it has caught up: what is heard meanwhile has no age.
         self._stands_at_ts_ns = pipeline.now_ts_ns
         # What came before the first listings: it is stepped after the start, in its order, operators' words first.
@@ -70,6 +72,8 @@ class LiveEngine:
 
         Raises Halt where the journal cannot be written, or where the clock is too far from the venue's.
         """
+        if isinstance(event, AccountListed) and event.is_complete:
+            self._is_answered = True
         if self.is_started:
             self.loop.process(self._as_taken(event) if isinstance(event, AccountListed) else event)
         elif isinstance(event, AccountListed):
@@ -80,17 +84,19 @@ class LiveEngine:
     def pass_time(self, now_ts_ns: int) -> None:
         """Tell the engine what time it is, ns UTC by its own clock, and ask for listings where it is time to."""
         every_ns = min(_SOON_NS, self._reconcile_ns) if self._is_waiting(now_ts_ns) else self._reconcile_ns
-        self._ask_at_ts_ns = min(self._ask_at_ts_ns, now_ts_ns + every_ns)
-        if now_ts_ns >= self._ask_at_ts_ns:
-            self._ask_at_ts_ns = now_ts_ns + every_ns
+        # A clock that was set back has asked in what is its future now.
+        asked_ts_ns = None if self._asked_ts_ns is None else min(self._asked_ts_ns, now_ts_ns)
+        if asked_ts_ns is None or now_ts_ns >= asked_ts_ns + every_ns:
+            asked_ts_ns, self._is_answered = now_ts_ns, False
             self._venue.query_account(now_ts_ns)
+        self._asked_ts_ns = asked_ts_ns
         if self.is_started:
             self.loop.process(TimeAdvanced(venue_ts_ns=now_ts_ns, received_ts_ns=now_ts_ns))
 
-    # Until whole listings are there nothing else can be done; and where no push tells it, only they say what has become
-    # of the exits of something that is held without protection.
+    # Until whole listings are there nothing else can be done; while they fail, fills may be untold; and where no push
+    # tells it, only they say what has become of the exits of something that is held without protection.
     def _is_waiting(self, now_ts_ns: int) -> bool:
-        is_blind = not self.is_started or self._pipeline.reconciler.is_blind
+        is_blind = not self.is_started or not self._is_answered or self._pipeline.reconciler.is_blind
         return is_blind or self._pipeline.execution.is_exposed(now_ts_ns)
 
     def stop(self, reason: str, now_ts_ns: int) -> None:

@@ -104,9 +104,24 @@ def test_listings_are_asked_for_often_at_first_and_then_in_their_time() -> None:
         engine.engine.pass_time(NOW + seconds * SECOND_NS)
     assert engine.venue.asked == [NOW + seconds * SECOND_NS for seconds in range(0, 61, 5)]
     engine.engine.take(listed(NOW + 60 * SECOND_NS))
-    for seconds in range(65, 131, 5):
+    for seconds in range(65, 81, 5):
         engine.engine.pass_time(NOW + seconds * SECOND_NS)
-    assert engine.venue.asked[13:] == [NOW + seconds * SECOND_NS for seconds in (65, 85, 105, 125)]
+    assert engine.venue.asked[13:] == [NOW + 80 * SECOND_NS]
+
+
+def test_listings_that_do_not_come_in_whole_are_asked_for_again_soon() -> None:
+    engine = Engine()
+    engine.engine.pass_time(NOW)
+    engine.engine.take(listed())
+    for seconds in range(1, 31):
+        engine.engine.pass_time(NOW + seconds * SECOND_NS)
+        if seconds == 22:
+            engine.engine.take(replace(listed(NOW + 20 * SECOND_NS), is_complete=False))
+    assert engine.venue.asked == [NOW + seconds * SECOND_NS for seconds in (0, 20, 25, 30)]
+    engine.engine.take(listed(NOW + 30 * SECOND_NS))
+    for seconds in range(31, 51):
+        engine.engine.pass_time(NOW + seconds * SECOND_NS)
+    assert engine.venue.asked[4:] == [NOW + 50 * SECOND_NS]
 
 
 def test_listings_are_asked_for_soon_while_something_is_held_without_protection() -> None:
@@ -119,13 +134,14 @@ def test_listings_are_asked_for_soon_while_something_is_held_without_protection(
     for seconds in range(21):
         engine.engine.pass_time(now + seconds * SECOND_NS)
     assert engine.venue.asked == [now + seconds * SECOND_NS for seconds in (0, 5, 10, 15, 20)]
+    engine.engine.take(listed(now + 20 * SECOND_NS))
     at = now + 21 * SECOND_NS
     engine.engine.take(
         OrderAcknowledged(venue_ts_ns=at, received_ts_ns=at, client_order_id=stop.client_order_id, venue_order_id="v-2")
     )
-    for seconds in range(21, 66):
+    for seconds in range(21, 44):
         engine.engine.pass_time(now + seconds * SECOND_NS)
-    assert engine.venue.asked[5:] == [now + seconds * SECOND_NS for seconds in (25, 45, 65)]
+    assert engine.venue.asked[5:] == [now + 40 * SECOND_NS]
 
 
 def test_a_listing_heard_by_a_clock_that_stands_brings_news_and_opens_no_eyes() -> None:
