@@ -86,8 +86,8 @@ def _lease_not_looked_at(patch: pytest.MonkeyPatch) -> None:
 )
 def _never_reconciled_again(patch: pytest.MonkeyPatch) -> None:
     def once(self: LiveEngine, now_ts_ns: int) -> None:
-        if not self.is_started and now_ts_ns >= self._ask_at_ts_ns:
-            self._ask_at_ts_ns = now_ts_ns + self._reconcile_ns
+        if not self.is_started and now_ts_ns >= (self._asked_ts_ns or 0) + self._reconcile_ns:
+            self._asked_ts_ns = now_ts_ns
             self._venue.query_account(now_ts_ns)
         if self.is_started:
             self.loop.process(TimeAdvanced(venue_ts_ns=now_ts_ns, received_ts_ns=now_ts_ns))

@@ -27,8 +27,8 @@ LOST_REQUESTS: Final = family(
 )
 SLOW_ABSENCE: Final = family(
     "slow absence",
-    "requests are lost, 60 %, and reads fail, 20 %, so that an absence is proven late",
-    {K.REQUEST_LOST: 0.6, K.READ_FAILED: 0.2},
+    "requests are lost, 60 %, and reads fail, 70 %, so that an absence is proven late",
+    {K.REQUEST_LOST: 0.6, K.READ_FAILED: 0.7},
 )
 NO_DEDUPE: Final = family(
     "no dedupe",
@@ -71,7 +71,7 @@ BAD_READS: Final = family(
     {K.READ_FAILED: 0.3, K.READ_TRUNCATED: 0.3, K.PUSH_LOST: 0.3},
     temper=_PARTS,
 )
-BLIND: Final = family("blind", "listings fail, 80 %", {K.READ_FAILED: 0.8})
+BLIND: Final = family("blind", "listings fail, 95 %", {K.READ_FAILED: 0.95})
 KILLED: Final = family(
     "killed",
     "a human uses the kill switch after two minutes; processes die at any point",
