@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from engine.core.messages import CancelOrder, DecisionMade, OrderRequest, Signal, SignalKind
+from engine.core.messages import CancelOrder, DecisionMade, OrderRequest, QueryOrder, Signal, SignalKind
 from engine.core.pipeline.entries import EntryRules, OrderPolicy, entry_request
 from engine.core.risk.limits import Limits
 from engine.core.values import (
@@ -166,6 +166,16 @@ def test_an_entry_expires_when_its_signal_says_so_in_session_time() -> None:
     early.ack(early.submitted()[0])
     assert not early.wait(89).commands
     assert early.wait(1).commands
+
+
+def test_an_entry_whose_time_ended_before_it_was_answered_is_canceled_with_the_answer() -> None:
+    scenario = Scenario({0: replace(LIMIT, limit_offset=1.0, expires_after_s=45)})
+    scenario.bar(0)
+    (entry,) = scenario.submitted()
+    # Nobody answered within 30 s: it is asked about, and until the answer to that its end is not looked at.
+    assert [type(command) for command in scenario.wait(30).commands] == [QueryOrder]
+    assert not scenario.wait(20).commands
+    assert [type(command) for command in scenario.ack(entry).commands] == [CancelOrder]
 
 
 def scaled(fraction: float | None, *, kind: SignalKind = SignalKind.SCALE_IN) -> Signal:

@@ -271,7 +271,7 @@ def _fills_from_a_status(patch: pytest.MonkeyPatch) -> None:
     "Every listing adds what it lists as filled to what an open order has filled.",
     "I-8",
     scenarios=RACES,
-    seeds=3,
+    seeds=6,
 )
 def _listing_adds_up(patch: pytest.MonkeyPatch) -> None:
     catch_up = Reconciler._catch_up
@@ -324,7 +324,7 @@ def _late_fills_ignored(patch: pytest.MonkeyPatch) -> None:
     "I-9",
     "I-10",
     scenarios=OVERTAKING,
-    seeds=2,
+    seeds=8,
 )
 def _early_fills_ignored(patch: pytest.MonkeyPatch) -> None:
     apply_fill = OrderRegister._apply_fill

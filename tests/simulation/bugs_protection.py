@@ -128,7 +128,7 @@ def _protection_never_times_out(patch: pytest.MonkeyPatch) -> None:
     "That the venue has ended a stop on its own changes nothing.",
     "I-13",
     scenarios=RACES,
-    seeds=5,
+    seeds=10,
 )
 def _lost_stop_is_not_missed(patch: pytest.MonkeyPatch) -> None:
     news = PairKeeper._resting_news
@@ -239,7 +239,7 @@ def _partial_stop_not_subtracted(patch: pytest.MonkeyPatch) -> None:
     "A leg's fill counts against its pair when the leg has filled in full, and not before.",
     "I-12",
     scenarios=RACES,
-    seeds=3,
+    seeds=6,
 )
 def _pair_forgets_partial_fills(patch: pytest.MonkeyPatch) -> None:
     def left(self: Pair) -> Decimal:
@@ -255,7 +255,7 @@ def _pair_forgets_partial_fills(patch: pytest.MonkeyPatch) -> None:
     "I-15",
     "I-30",
     scenarios=SILENT_CANCELS,
-    seeds=2,
+    seeds=5,
 )
 def _cancel_asked_once(patch: pytest.MonkeyPatch) -> None:
     overdue = OrderRegister._overdue

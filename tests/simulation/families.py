@@ -50,9 +50,9 @@ PUSHES: Final = family(
 )
 OVERTAKING: Final = family(
     "overtaking",
-    "replies take two seconds and pushes none; pushes are lost, 30 %",
-    {K.PUSH_LOST: 0.3},
-    temper={"latency_ms": (800, 2_000), "push_latency_ms": (10, 50)},
+    "replies take two seconds and pushes none; replies are late, 30 %; pushes are lost, 40 %; orders fill in parts",
+    {K.PUSH_LOST: 0.4, K.REPLY_LATE: 0.3},
+    temper={"latency_ms": (800, 2_000), "push_latency_ms": (10, 50), "partial_fills": 0.7},
 )
 RESTARTS: Final = family(
     "restarts",
@@ -71,7 +71,7 @@ BAD_READS: Final = family(
     {K.READ_FAILED: 0.3, K.READ_TRUNCATED: 0.3, K.PUSH_LOST: 0.3},
     temper=_PARTS,
 )
-BLIND: Final = family("blind", "listings fail, 95 %", {K.READ_FAILED: 0.95})
+BLIND: Final = family("blind", "listings fail, 90 %", {K.READ_FAILED: 0.9})
 KILLED: Final = family(
     "killed",
     "a human uses the kill switch after two minutes; processes die at any point",

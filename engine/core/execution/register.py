@@ -230,6 +230,8 @@ class OrderRegister:
         elif not order.cancel_requested and not order.is_leftover and order.ending is None:
             order.unanswered = 0
             self._await(order, order.works_until_ts_ns)
+            if _is_past_its_time(order, draft.ts_ns):
+                self.request_cancel(order, draft)
 
     def _await(self, order: WorkingOrder, deadline_ts_ns: int | None) -> None:
         order.deadline_ts_ns = deadline_ts_ns
@@ -290,8 +292,7 @@ class OrderRegister:
         return halts
 
     def _overdue(self, order: WorkingOrder, draft: Draft) -> list[HaltWanted]:
-        is_past_its_time = order.works_until_ts_ns is not None and order.works_until_ts_ns <= draft.ts_ns
-        if not order.cancel_requested and (order.is_leftover or is_past_its_time):
+        if not order.cancel_requested and (order.is_leftover or _is_past_its_time(order, draft.ts_ns)):
             self.request_cancel(order, draft)
             return []
         before = order.unanswered
@@ -328,6 +329,10 @@ class OrderRegister:
 
 
 _IT_WORKS: Final = (OrderTrigger.ACKNOWLEDGED, OrderTrigger.APPROVAL_ASKED)
+
+
+def _is_past_its_time(order: WorkingOrder, ts_ns: int) -> bool:
+    return order.works_until_ts_ns is not None and order.works_until_ts_ns <= ts_ns
 
 
 # These tell no id of the venue's, and show all the same that it took the order.

@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from math import log1p
 from random import Random
 from typing import Final
 
@@ -82,6 +83,8 @@ _AMOUNTS: Final[Mapping[FaultKind, tuple[int, int]]] = {
     K.CLOCK_JUMP: (0, 3),
 }
 CLOCK_JUMPS_S: Final = (-3_600, -30, 30, 3_600)
+#: A passage of a point goes well at least this seldom, whatever the rates add up to: something has to happen at last.
+_TOTAL_MAX: Final = 0.99
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,10 +142,11 @@ class SeededChooser(Chooser):
         return on, tuple(rates[kind] for kind in on)
 
     def _gap(self, point: str) -> int:
-        total = min(0.9, sum(self._rates[point][1]))
+        total = min(_TOTAL_MAX, sum(self._rates[point][1]))
         if not total:
             return 2**62
-        return self.passages[point] + 1 + int(self._streams[point].expovariate(total))
+        # The whole part of this exponential is geometric: each passage has its fault with probability `total`.
+        return self.passages[point] + 1 + int(self._streams[point].expovariate(-log1p(-total)))
 
     def at(self, point: str) -> Fault | None:
         """Return what goes wrong at this passage of a point; usually nothing."""

@@ -166,8 +166,8 @@ LIVES: Final[tuple[ScriptedLife, ...]] = (
         path=_flat_until(2, (2.083, 99.85), (2.084, 99.85), (2.09, 100.0), (4, 100.0), (6, 100.7)),
         legs=_both("entry", "target", "target"),
         minutes=8,
-        temper=VenueTemper(partial_fills=1.0, parts_max=3),
-        seed=3,
+        temper=VenueTemper(partial_fills=1.0, parts_max=40),
+        seed=12,
     ),
     ScriptedLife(
         name="exit_signal",
