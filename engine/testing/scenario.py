@@ -23,6 +23,7 @@ from engine.core.messages import (
     OrderExpired,
     OrderFilled,
     OrderRejected,
+    QueryOrder,
     Quote,
     Signal,
     SignalKind,
@@ -30,6 +31,8 @@ from engine.core.messages import (
     SubmitOrder,
     Tick,
     TimeAdvanced,
+    TradingState,
+    TradingStateChanged,
 )
 from engine.core.pipeline import Pipeline, PipelineSettings, StrategyBinding
 from engine.core.pipeline.entries import EntryRules
@@ -245,6 +248,17 @@ class Scenario:
     def canceled(self) -> list[ClientOrderId]:
         """Return the orders whose cancel was asked for."""
         return [command.client_order_id for command in self.commands if isinstance(command, CancelOrder)]
+
+    def asked(self, order: SubmitOrder) -> int:
+        """Return how often an order was asked about."""
+        return sum(
+            isinstance(command, QueryOrder) and command.client_order_id == order.client_order_id
+            for command in self.commands
+        )
+
+    def halts(self) -> list[str]:
+        """Return the reasons of all halts, oldest first."""
+        return [fact.reason for fact in self.made(TradingStateChanged) if fact.to_state is TradingState.HALTED]
 
     def made(self, kind: type[FactT]) -> list[FactT]:
         """Return the facts of one type, oldest first."""

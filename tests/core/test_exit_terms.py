@@ -16,8 +16,6 @@ from engine.core.messages import (
     SignalKind,
     SignalRefused,
     SubmitOrder,
-    TradingState,
-    TradingStateChanged,
 )
 from engine.core.values import MINUTE_NS, OrderType
 from engine.testing.scenario import DAY_NS, OPEN_TS_NS, SPY, Scenario, enter, leave
@@ -70,10 +68,6 @@ def state(scenario: Scenario) -> BracketState:
 
 def refusals(scenario: Scenario) -> list[str]:
     return [fact.reason for fact in scenario.made(SignalRefused)]
-
-
-def halts(scenario: Scenario) -> list[str]:
-    return [fact.reason for fact in scenario.made(TradingStateChanged) if fact.to_state is TradingState.HALTED]
 
 
 # --- trailing, break-even, and a stop that is moved -------------------------------------------------------------------
@@ -261,7 +255,7 @@ def test_each_watched_target_is_taken_at_its_own_price() -> None:
         scenario.fill(order, str(order.limit_price))
     assert state(scenario) is BracketState.PROTECTED
     scenario.fill(working(scenario)[0], "98.50")
-    assert (state(scenario), halts(scenario)) == (BracketState.CLOSED, [])
+    assert (state(scenario), scenario.halts()) == (BracketState.CLOSED, [])
 
 
 @pytest.mark.parametrize(
@@ -332,7 +326,7 @@ def test_a_part_is_sold_from_the_newest_pair_on_and_the_rest_keeps_its_stop(styl
         if order.order_type is OrderType.MARKET:
             scenario.fill(order, "100.00")
     accept(scenario)
-    assert (state(scenario), halts(scenario)) == (BracketState.PROTECTED, [])
+    assert (state(scenario), scenario.halts()) == (BracketState.PROTECTED, [])
     assert scenario.pipeline.execution.bracket(1).held == 45
 
 
@@ -436,4 +430,4 @@ def test_a_stop_that_fills_after_its_end_takes_a_sale_in_part_with_it() -> None:
     assert shape(working(scenario)[1:]) == [("market", "10", "None"), ("market", "39", "None")]
     scenario.cancel(sale)
     assert shape(working(scenario)[1:]) == [("market", "39", "None"), ("market", "10", "None")]
-    assert halts(scenario) == []
+    assert scenario.halts() == []

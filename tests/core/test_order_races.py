@@ -18,13 +18,9 @@ from engine.core.messages import (
     Kill,
     OrderAwaitingApproval,
     OrderFilled,
-    OutcomeUnknown,
-    QueryOrder,
     Resume,
     Signal,
     SubmitOrder,
-    TradingState,
-    TradingStateChanged,
 )
 from engine.core.risk.limits import Limits
 from engine.core.values import MINUTE_NS, ExecutionId, OrderType, Side
@@ -58,49 +54,6 @@ def bust(scenario: Scenario, order: SubmitOrder, execution: str) -> None:
     )
 
 
-def asked(scenario: Scenario, order: SubmitOrder) -> int:
-    return [command.client_order_id for command in scenario.commands if isinstance(command, QueryOrder)].count(
-        order.client_order_id
-    )
-
-
-def halts(scenario: Scenario) -> list[str]:
-    return [fact.reason for fact in scenario.made(TradingStateChanged) if fact.to_state is TradingState.HALTED]
-
-
-def test_an_outcome_that_the_venue_calls_unknown_is_asked_about() -> None:
-    """I-4: an UNKNOWN that nobody asks about would last for ever."""
-    scenario = Scenario({0: enter()})
-    scenario.bar(0)
-    (entry,) = scenario.submitted()
-    scenario.give(told(scenario, OutcomeUnknown, client_order_id=entry.client_order_id, reason="time-out"))
-    scenario.wait(30)
-    assert asked(scenario, entry) == 1
-
-
-def test_questions_without_an_answer_halt_the_instrument() -> None:
-    """I-30: asked at 30 s, 90 s and 210 s; the third silence is an operator's matter."""
-    scenario = Scenario({0: enter()})
-    scenario.bar(0)
-    (entry,) = scenario.submitted()
-    for seconds, questions in ((30, 1), (59, 1), (1, 2), (119, 2)):
-        scenario.wait(seconds)
-        assert (asked(scenario, entry), halts(scenario)) == (questions, [])
-    scenario.wait(1)
-    assert halts(scenario) == ["order 1 left 3 questions unanswered: look at it at the venue"]
-
-
-def test_an_answer_in_time_starts_the_count_anew() -> None:
-    scenario = Scenario({0: enter()})
-    scenario.bar(0)
-    (entry,) = scenario.submitted()
-    scenario.wait(30)
-    scenario.wait(60)
-    scenario.ack(entry)
-    scenario.wait(3600)
-    assert (asked(scenario, entry), halts(scenario)) == (2, [])
-
-
 def test_an_entry_that_filled_in_part_ends_with_its_session() -> None:
     """The rest of a day order is canceled although its bracket is long protected."""
     scenario = bought("40")
@@ -113,7 +66,7 @@ def test_an_entry_that_filled_in_part_ends_with_its_session() -> None:
     assert scenario.canceled() == [entry.client_order_id]
     for _ in range(3):
         scenario.wait(600)
-    assert "left 3 questions unanswered" in halts(scenario)[0]
+    assert "left 3 questions unanswered" in scenario.halts()[0]
 
 
 def test_a_late_acknowledgement_does_not_save_an_orphan() -> None:
@@ -195,7 +148,7 @@ def test_exits_that_end_after_the_attempts_are_used_up_are_no_bug() -> None:
     third = scenario.submitted()[5]
     scenario.reject(third)
     scenario.reject(second)
-    assert "market exits ended unfilled" in halts(scenario)[0]
+    assert "market exits ended unfilled" in scenario.halts()[0]
     assert scenario.pipeline.execution.bracket(1).state is BracketState.UNPROTECTED
 
 
@@ -247,10 +200,10 @@ def test_every_reason_of_a_halt_is_told() -> None:
     )
     scenario.give(stranger)
     scenario.give(stranger)
-    assert [reason.partition(",")[0] for reason in halts(scenario)] == ["panic", "the venue reports order stranger"]
+    assert [reason.partition(",")[0] for reason in scenario.halts()] == ["panic", "the venue reports order stranger"]
     scenario.give(told(scenario, Resume, reason="seen", requested_by="owner"))
     scenario.give(told(scenario, Kill, reason="panic", requested_by="owner"))
-    assert halts(scenario)[-1] == "panic"
+    assert scenario.halts()[-1] == "panic"
 
 
 def test_a_refused_cancel_leaves_the_order_to_its_own_reports() -> None:
@@ -372,7 +325,7 @@ def test_a_target_that_filled_in_part_leaves_room_for_the_next_stop() -> None:
     assert scenario.pipeline.execution.bracket(1).outstanding() == Decimal(30)
     scenario.fill(entry, "100.00", "60")
     assert all(decision.approved for decision in scenario.made(DecisionMade))
-    assert (halts(scenario), scenario.submitted()[3].quantity) == ([], Decimal(60))
+    assert (scenario.halts(), scenario.submitted()[3].quantity) == ([], Decimal(60))
     assert scenario.pipeline.execution.bracket(1).outstanding() == Decimal(90)
 
 
@@ -404,7 +357,7 @@ def test_an_old_exit_that_ends_again_moves_nothing_while_a_newer_one_works() -> 
     scenario.ack(scenario.submitted()[-1])
     known = len(scenario.facts)
     scenario.expire(scenario.submitted()[3])
-    assert (scenario.facts[known:], halts(scenario)) == ([], [])
+    assert (scenario.facts[known:], scenario.halts()) == ([], [])
     assert scenario.pipeline.execution.bracket(1).state is BracketState.EXITING
 
 
@@ -423,11 +376,11 @@ def test_a_stop_that_is_reported_filled_again_moves_nothing() -> None:
 def test_further_signals_to_leave_send_no_more_exits_than_may_be_attempted() -> None:
     scenario = leaving(3)
     reason = "3 market exits ended unfilled (EXPIRED): close the position by hand"
-    assert halts(scenario) == [reason]
+    assert scenario.halts() == [reason]
     scenario.bar(2)
     scenario.wait(600)
     scenario.bar(3)
-    assert (len(scenario.submitted()), halts(scenario)) == (6, [reason])
+    assert (len(scenario.submitted()), scenario.halts()) == (6, [reason])
 
 
 def test_an_operator_who_wants_out_gets_new_attempts() -> None:
@@ -471,4 +424,4 @@ def test_a_stop_is_not_refused_for_a_leg_that_only_waits_for_its_cancel() -> Non
     scenario.fill(entry, "100.00", "30")
     scenario.cancel(stop)
     assert all(decision.approved for decision in scenario.made(DecisionMade))
-    assert (halts(scenario), scenario.canceled()) == ([], [])
+    assert (scenario.halts(), scenario.canceled()) == ([], [])

@@ -14,8 +14,6 @@ from engine.core.messages import (
     Signal,
     Step,
     SubmitOrder,
-    TradingState,
-    TradingStateChanged,
 )
 from engine.core.values import OrderType
 from engine.testing.scenario import Scenario, enter, leave
@@ -36,10 +34,6 @@ def resting(*parts: str, script: dict[int, Signal] | None = None, entry: Signal 
 
 def state(scenario: Scenario) -> BracketState:
     return scenario.pipeline.execution.bracket(1).state
-
-
-def halts(scenario: Scenario) -> list[str]:
-    return [fact.reason for fact in scenario.made(TradingStateChanged) if fact.to_state is TradingState.HALTED]
 
 
 def legs(scenario: Scenario) -> list[str]:
@@ -133,7 +127,7 @@ def test_a_target_that_is_not_filled_in_time_gives_its_place_back_to_the_stop() 
     assert (legs(scenario)[-1], stop.stop_price, stop.quantity) == ("stop", Decimal("98.50"), Decimal(100))
     scenario.ack(stop)
     assert state(scenario) is BracketState.PROTECTED
-    assert halts(scenario) == []
+    assert scenario.halts() == []
 
 
 def test_what_a_target_has_filled_before_its_time_was_over_is_not_protected_again() -> None:
@@ -228,7 +222,7 @@ def test_a_cancel_that_hangs_is_asked_about_and_asked_again_and_then_halts() -> 
     assert [command.client_order_id for command in scenario.commands if isinstance(command, QueryOrder)]
     assert scenario.canceled() == [stop.client_order_id] * 2
     scenario.wait(30)
-    assert halts(scenario) == ["pair 1 of bracket 1 still waits for the cancel of its orders: look at its orders"]
+    assert scenario.halts() == ["pair 1 of bracket 1 still waits for the cancel of its orders: look at its orders"]
     assert len(scenario.submitted()) == 2
     scenario.cancel(stop)
     assert legs(scenario)[-1] == "target"

@@ -227,7 +227,14 @@ class OrderRegister:
                 wait_ns = min(wait_ns, SECOND_NS)
             until_ts_ns = draft.ts_ns + wait_ns
             self._await(order, min(order.deadline_ts_ns or until_ts_ns, until_ts_ns))
-        elif not order.cancel_requested and not order.is_leftover and order.ending is None:
+        elif order.ending is not None:
+            return
+        elif order.cancel_requested:
+            if trigger in _IT_WORKS and self._waits.is_open(order.instrument_id, draft.ts_ns):
+                # The venue speaks, and knows nothing of the cancel: it was lost, and asking again floods nobody.
+                until_ts_ns = draft.ts_ns + self._deadlines.acknowledge_ns
+                self._await(order, min(order.deadline_ts_ns or until_ts_ns, until_ts_ns))
+        elif not order.is_leftover:
             order.unanswered = 0
             self._await(order, order.works_until_ts_ns)
             if _is_past_its_time(order, draft.ts_ns):
