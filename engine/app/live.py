@@ -94,7 +94,7 @@ class LiveEngine:
             self.loop.process(TimeAdvanced(venue_ts_ns=now_ts_ns, received_ts_ns=now_ts_ns))
 
     # Until whole listings are there nothing else can be done; while they fail, fills may be untold; and where no push
-    # tells it, only they say what has become of the exits of something that is held without protection.
+    # tells it, only they say that an entry has filled, and what became of the exits of what stands unprotected.
     def _is_waiting(self, now_ts_ns: int) -> bool:
         is_blind = not self.is_started or not self._is_answered or self._pipeline.reconciler.is_blind
         return is_blind or self._pipeline.execution.is_exposed(now_ts_ns)

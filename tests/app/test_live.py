@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 
@@ -19,7 +20,10 @@ from engine.core.messages import (
     EngineStopping,
     Event,
     Kill,
+    ListedOrder,
+    ListedStatus,
     OrderAcknowledged,
+    OrderCanceled,
     SubmitOrder,
     TimeAdvanced,
     VenueReport,
@@ -86,6 +90,23 @@ class Engine:
         return [type(event) for event, _ in self.journal.steps[1:]]
 
 
+def working(order: SubmitOrder) -> ListedOrder:
+    return ListedOrder(
+        venue_order_id="v-1",
+        client_order_id=order.client_order_id,
+        instrument_id=order.instrument_id,
+        symbol=order.symbol,
+        side=order.side,
+        order_type=order.order_type,
+        quantity=order.quantity,
+        filled_quantity=Decimal(0),
+        status=ListedStatus.WORKING,
+        limit_price=order.limit_price,
+        stop_price=order.stop_price,
+        created_ts_ns=order.decided_ts_ns,
+    )
+
+
 def listed(asked_ts_ns: int = NOW, venue_ts_ns: int | None = None, received_ts_ns: int | None = None) -> AccountListed:
     received = asked_ts_ns + SECOND_NS if received_ts_ns is None else received_ts_ns
     return AccountListed(
@@ -140,6 +161,29 @@ def test_listings_are_asked_for_soon_while_something_is_held_without_protection(
         OrderAcknowledged(venue_ts_ns=at, received_ts_ns=at, client_order_id=stop.client_order_id, venue_order_id="v-2")
     )
     for seconds in range(21, 44):
+        engine.engine.pass_time(now + seconds * SECOND_NS)
+    assert engine.venue.asked[5:] == [now + 40 * SECOND_NS]
+
+
+def test_listings_are_asked_for_soon_while_an_entry_works_that_may_fill_untold() -> None:
+    before = Scenario({0: enter(limit=99.5)})
+    before.bar(0)
+    entry, now = before.submitted()[0], before.now_ts_ns + SECOND_NS
+    before.ack(entry)
+    engine = Engine(pipeline=before.pipeline)
+    works = replace(listed(now), orders=(working(entry),))
+    engine.engine.take(works)
+    for seconds in range(21):
+        engine.engine.pass_time(now + seconds * SECOND_NS)
+    assert engine.venue.asked == [now + seconds * SECOND_NS for seconds in (0, 5, 10, 15, 20)]
+    engine.engine.take(replace(works, asked_ts_ns=now + 20 * SECOND_NS, received_ts_ns=now + 21 * SECOND_NS))
+    at = now + 22 * SECOND_NS
+    engine.engine.take(
+        OrderCanceled(
+            venue_ts_ns=at, received_ts_ns=at, client_order_id=entry.client_order_id, filled_quantity=None, reason="day"
+        )
+    )
+    for seconds in range(22, 44):
         engine.engine.pass_time(now + seconds * SECOND_NS)
     assert engine.venue.asked[5:] == [now + 40 * SECOND_NS]
 

@@ -21,8 +21,6 @@ from engine.core.messages import (
     SignalKind,
     Step,
     SubmitOrder,
-    TradingState,
-    TradingStateChanged,
 )
 from engine.core.values import SECOND_NS, ExecutionId
 from engine.testing.scenario import SPY, Scenario
@@ -104,10 +102,6 @@ class Account(Scenario):
     def states(self, order: SubmitOrder) -> list[str]:
         number = self.submitted().index(order) + 1
         return [fact.to_state for fact in self.made(OrderTransitioned) if fact.order_id == number]
-
-    def halts(self) -> list[str]:
-        changes = self.made(TradingStateChanged)
-        return [fact.reason for fact in changes if fact.to_state is TradingState.HALTED]
 
 
 def listed_ack(account: Account, order: SubmitOrder) -> Any:

@@ -258,6 +258,24 @@ def test_what_somebody_sold_leaves_the_bracket_and_its_exits(holder: Account) ->
     assert "40 SPY less than our orders left" in holder.halts()[0]
 
 
+def test_a_position_that_listings_show_before_one_fill_and_after_the_next_is_nobody_elses(account: Account) -> None:
+    """Positions lag: the same difference, seen of two moments, is none that lasts."""
+    entry, held = account.entry, str(account.entry.quantity)
+    account.ack(entry)
+    account.venue_lists(listed(entry), held=held)
+    account.fill(entry, "100")
+    stop, target = account.submitted()[1:3]
+    account.ack(stop)
+    account.pass_seconds(SETTLE_S)
+    account.fill(target, "101")
+    account.cancel(stop)
+    account.venue_lists(held=held)
+    assert adopted(account) == []
+    account.pass_seconds(SETTLE_S)
+    account.venue_lists()
+    assert (adopted(account), account.halts()) == ([], [])
+
+
 def test_a_bust_that_nobody_reported_is_found_when_it_lasts(holder: Account) -> None:
     legs = held_legs(holder)
     legs[0] = listed(holder.entry, ListedStatus.FILLED, filled_quantity=Decimal(0))
@@ -424,8 +442,9 @@ def test_nothing_is_entered_in_the_step_of_the_kill_switch() -> None:
 
 def test_something_is_exposed_while_it_has_no_stop_and_anything_can_be_done(account: Account) -> None:
     execution = account.pipeline.execution
-    assert not execution.is_exposed(account.now_ts_ns)
     account.ack(account.entry)
+    # It may have filled, and nobody has told it.
+    assert execution.is_exposed(account.now_ts_ns)
     account.fill(account.entry, "100", execution="x1")
     assert execution.is_exposed(account.now_ts_ns)
     assert not execution.is_exposed(account.now_ts_ns + DAY_NS // 2)  # at night

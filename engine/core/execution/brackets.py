@@ -60,6 +60,11 @@ class Bracket:
         return self.state in FINAL_STATES
 
     @property
+    def may_lack_a_stop(self) -> bool:
+        """Return whether something is held without a stop that works, or may be: a working entry may fill untold."""
+        return self.entry_is_open or (self.held > 0 and self.state is not BracketState.PROTECTED)
+
+    @property
     def entry_is_open(self) -> bool:
         """Return whether the entry may still fill."""
         return self.entry is not None and self.entry.is_open

@@ -114,10 +114,9 @@ class ExecutionStage:
         ]
 
     def is_exposed(self, ts_ns: int) -> bool:
-        """Return whether a bracket holds something unprotected, as far as is known, and anything can be done for it."""
+        """Return whether something may be held unprotected, as far as is known, and anything can be done for it."""
         return any(
-            each.held > 0
-            and each.state is not BracketState.PROTECTED
+            each.may_lack_a_stop
             and not self._leaver.has_given_up(each)
             and self._waits.is_open(each.instrument_id, ts_ns)
             for each in self._open.values()

@@ -6,6 +6,7 @@ against the lots that the account's method takes, before fees. All amounts are e
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import NamedTuple
@@ -86,6 +87,7 @@ class Ledger:
         self._held: dict[Key, Holding] = {}
         self._closes: dict[InstrumentId, float | Decimal] = {}
         self._trades = 0
+        self._trades_of: Counter[InstrumentId] = Counter()
         self._movements = 0
         self._adjustments = 0
         # Execution -> the settlement and the fees that a bust of it takes back.
@@ -108,6 +110,10 @@ class Ledger:
         """Return what a strategy holds, in shares or coins; never below zero."""
         holding = self._holdings.get((strategy_id, instrument_id))
         return holding.quantity if holding is not None else ZERO
+
+    def trade_count(self, instrument_id: InstrumentId) -> int:
+        """Return how many executions of an instrument were booked, busts included."""
+        return self._trades_of[instrument_id]
 
     def lots(self, strategy_id: StrategyId, instrument_id: InstrumentId) -> tuple[Lot, ...]:
         """Return the open lots of a position, oldest first."""
@@ -170,6 +176,7 @@ class Ledger:
         holding = self._holding(key)
         before = holding.figures()
         self._trades += 1
+        self._trades_of[booking.instrument_id] += 1
         settles_ts_ns, fees = self._terms_of(booking, instrument)
         self._move_cash(booking, settles_ts_ns, draft.ts_ns)
         changes = holding.remove(booking.execution_id) if booking.is_bust else holding.add(self._entry(booking, key))

@@ -41,6 +41,10 @@ class Adopter:
             ZERO,
         )
 
+    def trade_count(self, instrument_id: InstrumentId) -> int:
+        """Return how many executions of an instrument were booked."""
+        return self._ledger.trade_count(instrument_id)
+
     def is_unsettled(self, instrument_id: InstrumentId) -> bool:
         """Return whether an order is under way that may explain a difference: its fills come first."""
         return any(

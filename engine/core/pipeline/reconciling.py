@@ -62,6 +62,8 @@ Report = Callable[[VenueReport, Draft], None]
 class _Drift:
     booked: Decimal
     listed: Decimal
+    #: After how many executions it was seen first: one that is booked since may be what explains it.
+    trades: int
     since_ts_ns: int
     #: How many listings in a row show it.
     sightings: int = 1
@@ -309,9 +311,10 @@ class Reconciler:
                 del self._drifts[instrument_id]
                 self._say(instrument_id, booked, there, ComparisonVerdict.EQUAL, draft)
             return
-        is_same = known is not None and (known.booked, known.listed) == (booked, there)
+        trades = self._adopter.trade_count(instrument_id)
+        is_same = known is not None and (known.booked, known.listed, known.trades) == (booked, there, trades)
         if not is_same:
-            self._drifts[instrument_id] = _Drift(booked, there, listed.asked_ts_ns)
+            self._drifts[instrument_id] = _Drift(booked, there, trades, listed.asked_ts_ns)
             self._say(instrument_id, booked, there, ComparisonVerdict.DRIFT, draft)
             return
         assert known is not None
