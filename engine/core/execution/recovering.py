@@ -85,7 +85,7 @@ class OrderRecovery:
             if order.state in UNANSWERED_STATES:
                 self._orders.await_answer(order, draft.ts_ns + self._deadlines.settle_ns)
             return Absence.PROVES_NOTHING
-        if order.was_accepted:
+        if order.was_accepted or (order.may_be_there and not is_certain):
             if order.state not in UNANSWERED_STATES:
                 self._move(order, OrderTrigger.PROVEN_ABSENT, "a complete listing does not hold it any more", draft)
                 self._orders.await_answer(order, draft.ts_ns + self._deadlines.settle_ns)

@@ -271,6 +271,9 @@ class Reconciler:
     def _take_foreign(self, each: ListedOrder, asked_ts_ns: int, draft: Draft) -> set[int]:
         perhaps = [order for order in self._execution.open_orders() if _might_be(order, each)]
         numbers = {order.order_id for order in perhaps}
+        for order in perhaps:
+            draft.is_kept |= not order.may_be_there
+            order.may_be_there = True
         known = self._external.get(each.venue_order_id)
         # The answer that names it may still be on its way.
         is_early = any(order.sent_ts_ns + self._settle_ns > asked_ts_ns for order in perhaps)

@@ -23,8 +23,7 @@ from engine.core.messages import (
     SubmitOrder,
     VenueReport,
 )
-from engine.core.pipeline.adopting import EXTERNAL
-from engine.core.values import SECOND_NS, ClientOrderId, Side, from_scaled
+from engine.core.values import SECOND_NS, ClientOrderId, Side
 from engine.store.connection import open_reader
 from engine.testing.chaos.endings import endings, halt_reasons, is_a_humans_turn
 from engine.testing.chaos.exposure import ExposureWatch
@@ -187,18 +186,17 @@ class Monitors:
         if len(venue.orders) > self._accepted_seen:
             self._accepted_seen = len(venue.orders)
             self._look_at_intents()
-        protected = venue.protected(_KEY) if held > 0 else Decimal(0)
         wrong = self.exposure.look(
             self.now_ts_ns,
             held=max(Decimal(0), held - self._bought_by_others() - self._given_back(held)),
-            protected=protected,
+            protected=venue.protected(_KEY) if held > 0 else Decimal(0),
             working=working,
             # Short because the venue took an execution back: only a human can put that in order.
             counts=counts_exposure and not venue.short_by_bust,
         )
         if self.exposure.is_long and self._is_halted():
             self.exposure.excuse()
-        elif wrong and held - self._taken_over() > protected:
+        elif wrong:
             self.broken("I-13", wrong)
 
     def look_at_the_end(self) -> None:
@@ -231,11 +229,6 @@ class Monitors:
         if held <= 0:
             self._sold_again = given_back
         return given_back - self._sold_again
-
-    # What no order of ours seemed to buy belongs to whoever resumes after the halt that said so.
-    def _taken_over(self) -> Decimal:
-        query = "SELECT coalesce(sum(quantity_e8), 0) FROM positions WHERE strategy_id = ?"
-        return from_scaled(self.reader.execute(query, (EXTERNAL,)).fetchone()[0], decimals=8)
 
     def _look_at_attempts(self) -> None:
         attempts = self._venue.oversell_attempts
