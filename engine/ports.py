@@ -22,7 +22,8 @@ class Feed(Protocol):
 
     A quote is as old as its own two times say, however quiet the market is. A feed whose source sends quotes only
     when they change states the last one again while the source answers for it (it was asked, or its own numbered
-    stream says that nothing changed), with the times of that answer; that a connection is open proves nothing.
+    stream says that nothing changed), with the times of that answer; that a connection is open proves nothing. After a
+    gap it states for each instrument whether the exchange halts it: the word that ended a halt may be lost.
     """
 
     #: What it sends data of.

@@ -379,6 +379,11 @@ class Kernel:
         if self._fed_ts_ns:
             since, self._fed_ts_ns = self._fed_ts_ns, self._now
             self._give(gap(since, self._now))
+            told = [each for each in self._plan.halts if each.is_told]
+            if told:
+                # A feed that is back restates what stands: the word that ended a halt may have come meanwhile.
+                halted = any(step_ts_ns(each.from_step) <= self._now < step_ts_ns(each.until_step) for each in told)
+                self._give(status(self._now, halted=halted))
 
     def _operate(self, act: OperatorAct) -> None:
         self._tell(f"a human: {act}")
