@@ -1,4 +1,8 @@
-"""Ports: what the shell plugs into the core's world. Four small protocols."""
+"""Ports: what the shell plugs into the core's world. Four small protocols.
+
+A source or a venue on the network answers in its own time: `LiveFeed` and `LiveVenue` are what a runner on asyncio
+makes a feed and a venue of.
+"""
 
 from __future__ import annotations
 
@@ -53,6 +57,50 @@ class Venue(Protocol):
 
     def drain(self) -> Sequence[VenueReport | AccountListed]:
         """Return the reports that have arrived since the last call, oldest first, and forget them."""
+
+
+class LiveFeed(Protocol):
+    """Bring market events as they come, for as long as it is asked to."""
+
+    #: What it sends data of.
+    instruments: tuple[Instrument, ...]
+    sessions: Mapping[InstrumentId, Sessions]
+
+    async def listen(self, inbox: Inbox) -> None:
+        """Put every event into the inbox as it is received, until canceled; what was lost is a `FeedInterrupted`.
+
+        It waits for room before it reads on: nothing piles up but in the network. It comes back by itself from all
+        that passes; what it raises is a defect, or needs a human (Halt).
+        """
+
+
+class LiveVenue(Protocol):
+    """A broker behind requests and answers. What it does by itself, and when it is asked again, is not its matter."""
+
+    #: The styles of exits that it can do, its default first.
+    exit_styles: tuple[ExitStyle, ...]
+
+    async def request(self, command: Command) -> Sequence[VenueReport]:
+        """Carry one committed command to the broker once, and return what its answer says.
+
+        Raises Retry where no answer can be understood: the outcome is unknown then, as after a cancellation.
+        """
+
+    async def list_account(self, asked_ts_ns: int) -> AccountListed | None:
+        """Return the listings of orders and positions, asked for at a moment (ns UTC); None where they do not come."""
+
+    async def listen(self, inbox: Inbox) -> None:
+        """Put what the broker pushes into the inbox, until canceled; returns where it pushes nothing."""
+
+
+class Inbox(Protocol):
+    """Take events of many sources in the order in which they are received."""
+
+    def put(self, event: Event) -> None:
+        """Add an event that was received just now; never blocks, never drops what matters."""
+
+    async def room(self) -> None:
+        """Wait until the line is short enough to read on."""
 
 
 class SimulatedVenue(Venue, Protocol):

@@ -3,11 +3,12 @@
 Start-up is recovery. The journal is replayed and proved; then the venue is asked for its listings, and until they are
 there nothing is stepped: what came of the last requests of the engine before is UNKNOWN, and so is what was filled
 since. With the listings the clock is checked, the start is journaled, and the books catch up, protect and only then
-trade. `engine.testing.chaos` drives exactly this, and so will the runner on asyncio.
+trade. `engine.app.runner` drives exactly this, and so does `engine.testing.chaos`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
@@ -24,7 +25,7 @@ from engine.core.messages import (
     TimeAdvanced,
 )
 from engine.core.pipeline import Pipeline
-from engine.core.values import SECOND_NS
+from engine.core.values import SECOND_NS, Leg
 from engine.ports import Journal, Venue
 
 #: An engine whose clock is further from its venue's does not start: its deadlines and sessions would be wrong.
@@ -63,23 +64,25 @@ class LiveEngine:
         # A clock that was set back stands here until it has caught up: what is heard meanwhile has no age.
         self._stands_at_ts_ns = pipeline.now_ts_ns
         # What came before the first listings: it is stepped after the start, in its order, operators' words first.
-        self._early: list[Event] = []
+        self._early: list[tuple[Event, Callable[[], None] | None]] = []
         #: False until the first listings are there: nothing is stepped before.
         self.is_started = False
 
-    def take(self, event: Event) -> None:
+    def take(self, event: Event, *, on_append: Callable[[], None] | None = None) -> None:
         """Step an event, or keep it until the engine has started; market data before that is not kept.
 
-        Raises Halt where the journal cannot be written, or where the clock is too far from the venue's.
+        `on_append` is called when the step is in the open transaction, before its commit. Raises Halt where the
+        journal cannot be written, or where the clock is too far from the venue's.
         """
         if isinstance(event, AccountListed) and event.is_complete:
             self._is_answered = True
         if self.is_started:
-            self.loop.process(self._as_taken(event) if isinstance(event, AccountListed) else event)
+            taken = self._as_taken(event) if isinstance(event, AccountListed) else event
+            self.loop.process(taken, on_append=on_append)
         elif isinstance(event, AccountListed):
             self._start(event)
         elif not isinstance(event, MarketEvent) or isinstance(event, CorporateAction):
-            self._early.append(event)
+            self._early.append((event, on_append))
 
     def pass_time(self, now_ts_ns: int) -> None:
         """Tell the engine what time it is, ns UTC by its own clock, and ask for listings where it is time to."""
@@ -98,6 +101,11 @@ class LiveEngine:
     def _is_waiting(self, now_ts_ns: int) -> bool:
         is_blind = not self.is_started or not self._is_answered or self._pipeline.reconciler.is_blind
         return is_blind or self._pipeline.execution.is_exposed(now_ts_ns)
+
+    @property
+    def has_working_entries(self) -> bool:
+        """Return whether an entry may still fill: after a stop in order its cancel is waited for."""
+        return any(order.leg is Leg.ENTRY for order in self._pipeline.execution.open_orders())
 
     def stop(self, reason: str, now_ts_ns: int) -> None:
         """End in order: working entries are canceled, stops stay, everything is durable."""
@@ -120,9 +128,9 @@ class LiveEngine:
             )
         self.is_started = True
         self.loop.process(EngineStarted(venue_ts_ns=now_ts_ns, received_ts_ns=now_ts_ns, epoch=self._epoch))
-        early, self._early = sorted(self._early, key=lambda event: not isinstance(event, OperatorCommand)), []
-        for event in early:
-            self.loop.process(event)
+        early, self._early = sorted(self._early, key=lambda each: not isinstance(each[0], OperatorCommand)), []
+        for event, on_append in early:
+            self.loop.process(event, on_append=on_append)
         self.loop.process(self._as_taken(listed))
 
     # What was asked for while the clock stood still may be far older than it seems. It brings news, and

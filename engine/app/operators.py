@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from engine.core.errors import BadInput, Retry
-from engine.core.messages import Flatten, Kill, Pause, Resume
+from engine.core.messages import Event, Flatten, Kill, Pause, Resume
 from engine.core.pipeline.adopting import EXTERNAL
-from engine.store.accounts import AccountRow, find_account, find_instrument, post_request
+from engine.store.accounts import AccountRow, find_account, find_instrument, pending_requests, post_request
 from engine.store.connection import EngineLock, open_reader, open_writer, sqlite
 from engine.store.migrate import open_current_reader
 from engine.store.start_checks import make_ready
+from engine.store.writer import SqliteJournal
 
 #: The account that people steer; backtests have nothing to steer.
 TRADED_ACCOUNT: Final = "paper"
 _LOOK_SECONDS: Final = 0.05
 
 OperatorEvent = type[Pause] | type[Resume] | type[Kill] | type[Flatten]
+#: A command that was posted, and what marks it as taken, within the transaction of its step.
+Posted = tuple[Event, Callable[[], None]]
 
 
 def is_engine_running(database: Path) -> bool:
@@ -94,6 +98,23 @@ def _check_strategy(connection: sqlite.Connection, account: AccountRow, strategy
     ]
     if strategy_id is not None and strategy_id not in known:
         raise BadInput(f"The strategy {strategy_id!r} is not of this account, which runs {', '.join(sorted(known))}.")
+
+
+class Postbox:
+    """Hand what operators have posted to an engine that runs: each command once in the life of a process."""
+
+    def __init__(self, connection: sqlite.Connection, account_id: int, journal: SqliteJournal) -> None:
+        self._connection = connection
+        self._account_id = account_id
+        self._journal = journal
+        self._handed: set[int] = set()
+
+    def __call__(self, now_ts_ns: int) -> Iterator[Posted]:
+        """Yield what was posted since, oldest first, dated at a moment (ns UTC)."""
+        for request in pending_requests(self._connection, self._account_id):
+            if request.request_id not in self._handed:
+                self._handed.add(request.request_id)
+                yield request.event(now_ts_ns), partial(self._journal.take_request, request.request_id)
 
 
 def wait_until_taken(
