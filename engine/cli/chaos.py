@@ -15,6 +15,7 @@ from engine.cli.chaos_options import (
     JobsOption,
     KeepOption,
     KillsOption,
+    LayerOption,
     MinutesOption,
     PowerOption,
     ReplayOption,
@@ -45,6 +46,7 @@ def chaos(
     seed: SeedOption = "0",
     faults: FaultsOption = None,
     full: FullOption = False,
+    layer: LayerOption = "1",
     exits: StyleOption = None,
     risk: RiskFileOption = None,
     parameters: ParametersOption = None,
@@ -80,7 +82,7 @@ def chaos(
         schedule = load_schedule(replay)
         _end(_tell(schedule.trial(), schedule, as_json=as_json))
         return
-    trial = _trial(strategy, pairs(parameters), risk, faults, exits, is_full=full)
+    trial = _trial(strategy, pairs(parameters), risk, faults, exits, is_full=full, layer=_layer(layer))
     if explain is not None:
         _end(_tell(trial, count(explain, "--explain"), as_json=as_json))
         return
@@ -134,6 +136,7 @@ def _trial(
     exits: str | None,
     *,
     is_full: bool,
+    layer: int,
 ) -> Trial:
     from engine.app.settings import load_risk
     from engine.testing.chaos.subject import Rules
@@ -150,7 +153,17 @@ def _trial(
         exit_style=_exit_style(exits),
         kinds=None if faults is None else fault_kinds(faults),
         is_full=is_full,
+        layer=layer,
     )
+
+
+def _layer(text: str) -> int:
+    from engine.core.errors import BadInput
+    from engine.testing.chaos.trial import LAYERS
+
+    if text not in map(str, LAYERS):
+        raise BadInput(f"The option --layer is {text!r}: choose {' or '.join(map(str, LAYERS))}.")
+    return int(text)
 
 
 def _exit_style(text: str | None) -> ExitStyle | None:

@@ -25,6 +25,10 @@ FaultsOption = Annotated[
     typer.Option("--faults", metavar="KIND,...", help="Only these faults (docs/chaos.md). Default: all."),
 ]
 FullOption = Annotated[bool, typer.Option("--full", help="Whole sessions and a night, not 45 minutes each.")]
+LayerOption = Annotated[
+    str,
+    typer.Option("--layer", metavar="L", help="1: the engine alone; 2: with its runner on asyncio, in virtual time."),
+]
 StyleOption = Annotated[
     str | None,
     typer.Option("--exits", metavar="STYLE", help="both_legs or rest_stop. Default: each seed draws one."),

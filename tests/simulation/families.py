@@ -11,6 +11,7 @@ from planting import Family, family
 from engine.core.execution.bracket_table import ExitStyle
 from engine.core.values import SECOND_NS, Side
 from engine.testing.chaos.faults import FaultKind
+from engine.testing.chaos.loop_life import LoopLife
 from engine.testing.chaos.market import SYMBOL, step_ts_ns
 from engine.testing.chaos.plan import OperatorAct, ScenarioPlan
 from engine.testing.reference_temper import Dedupe, ForeignOrder, Outage
@@ -124,6 +125,29 @@ LOST_CANCELS: Final = family(
     {K.REQUEST_LOST: 0.5, K.CRASH: 0.01},
     style=ExitStyle.REST_STOP,
     acts=_RESUMED,
+)
+
+
+#: On the runner's own loop of asyncio, in virtual time.
+LOOP_LOST: Final = family(
+    "loop, lost",
+    "the runner on asyncio; requests and replies are lost, 20 % each; nothing is pushed",
+    {K.REQUEST_LOST: 0.2, K.REPLY_LOST: 0.2},
+    temper={"push": False, "partial_fills": 0.5},
+    lives=LoopLife,
+)
+LOOP_BLIND: Final = family(
+    "loop, blind",
+    "the runner on asyncio; listings fail, 50 %; nothing is pushed",
+    {K.READ_FAILED: 0.5},
+    temper={"push": False, "partial_fills": 0.5},
+    lives=LoopLife,
+)
+LOOP_ENGINES: Final = family(
+    "loop, two engines",
+    "the runner on asyncio; processes sleep through their replacement, often",
+    {K.SECOND_ENGINE: 0.03},
+    lives=LoopLife,
 )
 
 

@@ -15,6 +15,7 @@ from typing import Final
 import bugs_orders
 import bugs_protection
 import bugs_recovery
+import bugs_runner
 import bugs_shell
 from planting import Garden, PlantedBug
 
@@ -24,6 +25,7 @@ BUGS: Final[tuple[PlantedBug, ...]] = (
     *bugs_orders.REGISTRY.bugs,
     *bugs_protection.REGISTRY.bugs,
     *bugs_recovery.REGISTRY.bugs,
+    *bugs_runner.REGISTRY.bugs,
     *bugs_shell.REGISTRY.bugs,
 )
 

@@ -17,6 +17,7 @@ import pytest
 from engine.core.execution.bracket_table import ExitStyle
 from engine.testing.chaos.faults import FaultKind, SeededChooser
 from engine.testing.chaos.kernel import Kernel
+from engine.testing.chaos.life import Life
 from engine.testing.chaos.plan import Act, OperatorAct, ScenarioPlan, draw_plan
 from engine.testing.chaos.subject import Subject, chaos_trader
 from engine.testing.chaos.templates import Templates
@@ -37,6 +38,8 @@ class Family:
     name: str
     words: str
     plan: Callable[[int], ScenarioPlan]
+    #: What its processes are.
+    lives: type[Life] = Life
 
 
 def family(
@@ -47,6 +50,7 @@ def family(
     style: ExitStyle | None = None,
     temper: dict[str, Any] | None = None,
     acts: tuple[tuple[int, OperatorAct], ...] = (),
+    lives: type[Life] = Life,
     **changes: Any,
 ) -> Family:
     """Return a family of short scenarios with these faults and these habits of the venue only.
@@ -62,7 +66,7 @@ def family(
             drawn, rates=dict(rates or {}), temper=VenueTemper(**(temper or {})), acts=planned, halts=(), **values
         )
 
-    return Family(name=name, words=words, plan=plan)
+    return Family(name=name, words=words, plan=plan, lives=lives)
 
 
 SWARM: Final = Family(name="swarm", words="`draw_plan(seed)`: a part of everything that can go wrong", plan=draw_plan)
@@ -126,12 +130,14 @@ class Garden:
         self._subject: Subject = chaos_trader(is_restless=True)
         self._templates = Templates(self._subject, folder)
 
-    def violation(self, plan: ScenarioPlan) -> str:
-        """Live one scenario and return the first invariant that it breaks, in words; nothing where it breaks none."""
+    def violation(self, family: Family, seed: int) -> str:
+        """Live the scenario of a seed, and return the first invariant that it breaks, in words; nothing for none."""
         # What the kit's own trader starts from depends on nothing that a plan says: one template serves all.
+        plan = family.plan(seed)
         same = replace(plan, market_seed=0, exit_style=ExitStyle.REST_STOP, breakers_off=True)
         database = self._templates.database(same)
-        violations = Kernel(self._subject, plan, SeededChooser(plan.seed, plan.rates), database).run().violations
+        chooser = SeededChooser(plan.seed, plan.rates)
+        violations = Kernel(self._subject, plan, chooser, database, lives=family.lives).run().violations
         return f"{violations[0].invariant}: {violations[0].message}" if violations else ""
 
     def kill(self, bug: PlantedBug, seed: int) -> str:
@@ -139,9 +145,8 @@ class Garden:
 
         A seed that breaks one without the bug too kills nothing.
         """
-        plan = bug.family.plan(seed)
         with bug.planted():
-            found = self.violation(plan)
+            found = self.violation(bug.family, seed)
         # A patch that does not fit the engine any more fails, too: that is no bug that was noticed.
         is_its_own = found.partition(":")[0] in bug.breaks and not any(word in found for word in _UNFIT)
-        return found if is_its_own and not self.violation(plan) else ""
+        return found if is_its_own and not self.violation(bug.family, seed) else ""

@@ -1,8 +1,9 @@
-"""Every planted bug of recovery and of the shell is noticed within its published number of seeds."""
+"""Every planted bug of recovery, of the shell and of the runner is noticed within its published number of seeds."""
 
 from __future__ import annotations
 
 import bugs_recovery
+import bugs_runner
 import bugs_shell
 import pytest
 from planted import measure
@@ -16,7 +17,9 @@ def garden(tmp_path_factory: pytest.TempPathFactory) -> Garden:
 
 
 @pytest.mark.parametrize(
-    "bug", [*bugs_recovery.REGISTRY.bugs, *bugs_shell.REGISTRY.bugs], ids=lambda bug: str(bug.name)
+    "bug",
+    [*bugs_recovery.REGISTRY.bugs, *bugs_runner.REGISTRY.bugs, *bugs_shell.REGISTRY.bugs],
+    ids=lambda bug: str(bug.name),
 )
 def test_a_planted_bug_is_noticed(bug: PlantedBug, garden: Garden) -> None:
     seeds, found = measure(garden, bug, bug.seeds)

@@ -45,10 +45,18 @@ class Kernel:
     """Live one scenario."""
 
     def __init__(
-        self, subject: Subject, plan: ScenarioPlan, chooser: Chooser, database: Path, *, tells: bool = False
+        self,
+        subject: Subject,
+        plan: ScenarioPlan,
+        chooser: Chooser,
+        database: Path,
+        *,
+        tells: bool = False,
+        lives: type[Life] = Life,
     ) -> None:
-        """Put the parts together; with `tells` the story is kept as lines of text."""
+        """Put the parts together; with `tells` the story is kept as lines of text. `lives` is what processes are."""
         self._subject = subject
+        self._make_life = lives
         self._plan = plan
         self._chooser = chooser
         chooser.on_fault = self._note_fault
@@ -73,6 +81,7 @@ class Kernel:
         self._waiting: list[Delivery] = []
         #: Processes that are stopped while another one has the account, and when they go on.
         self._zombies: list[tuple[int, Life]] = []
+        self._started: Life | None = None  # whose start was noticed last
         self._owner: Life | None = None  # who took the account last; a life that refused to start took nothing
         self._muted_until_ts_ns = 0
         self._fed_ts_ns = 0
@@ -122,7 +131,7 @@ class Kernel:
         self._feed(step)
         life = self._life
         if life is not None and self._stopped_until_ts_ns is None:
-            self._engine(lambda: life.engine.pass_time(life.clock(ts_ns)))
+            self._engine(partial(life.pulse, ts_ns))
         self._look()
 
     # The price stands still at the end, until what has executed is told everywhere.
@@ -134,20 +143,23 @@ class Kernel:
             self._pass_to(self._now + STEP_NS)
             life = self._life
             if life is not None:
-                self._engine(partial(life.engine.pass_time, life.clock(self._now)))
+                self._engine(partial(life.pulse, self._now))
             self._look()
 
     # Everything that happens before a moment, in its order.
     def _pass_to(self, ts_ns: int) -> None:
         while True:
             wakes = (until for until, _ in self._zombies)
-            moments = (self.venue.due(), self._start_at_ts_ns, self._stopped_until_ts_ns, *wakes)
+            moments = (self.venue.due(), self._life_due(), self._start_at_ts_ns, self._stopped_until_ts_ns, *wakes)
             due = min([each for each in moments if each is not None], default=ts_ns + 1)
             if due > ts_ns:
                 break
             self._set_now(max(self._now, due))
             self._happen()
         self._set_now(ts_ns)
+
+    def _life_due(self) -> int | None:
+        return None if self._life is None or self._stopped_until_ts_ns is not None else self._life.due_ts_ns()
 
     def _set_now(self, ts_ns: int) -> None:
         self._now = self.monitors.now_ts_ns = ts_ns
@@ -165,6 +177,10 @@ class Kernel:
             self._wake(zombie[1])
         for delivery in self.venue.advance(now):
             self._deliver(delivery)
+        due = self._life_due()
+        if self._life is not None and due is not None and due <= now:
+            self._engine(partial(self._life.wake, now))
+            self._notice_start()
 
     def _look(self) -> None:
         session = SESSIONS.session_at(self._now)
@@ -185,7 +201,7 @@ class Kernel:
         self.monitors.epoch = self._lives
         self.monitors.listed_ts_ns = 0
         try:
-            self._life = Life(
+            self._life = self._make_life(
                 self._database,
                 self._subject.pipeline(self._plan),
                 port,
@@ -204,8 +220,7 @@ class Kernel:
         self._owner = self._life
         self._tell(f"life {self._lives} starts" + (f", its clock {jump_ns // SECOND_NS} s off" if jump_ns else ""))
         self.venue.engine_started(self._now)
-        life = self._life
-        self._engine(lambda: life.engine.pass_time(life.clock(self._now)))
+        self._engine(partial(self._life.pulse, self._now))
 
     # A process runs, and its engine has learnt from the venue where it stands.
     @property
@@ -259,6 +274,7 @@ class Kernel:
         zombie.port.now_ts_ns, zombie.port.is_replaced = self._now, True
         price = float(self._market.price(min(self._step_of_now(), len(self._market.prices) - 1)))
         try:
+            zombie.wake(self._now)
             for _ in range(3):
                 zombie.engine.pass_time(zombie.clock(self._now))
                 zombie.engine.take(word(OperatorAct.KILL, zombie.clock(self._now)))
@@ -336,17 +352,21 @@ class Kernel:
         self._log("report", type(report).__name__, getattr(report, "client_order_id", ""))
         self._tell(f"{delivery.channel}:", report)
         self.monitors.hear(report)
-        was_started = life.engine.is_started
 
         def take() -> None:
             self._perhaps_crash("receive.before")
-            life.engine.take(report)
+            life.take(report)
             self._perhaps_crash("receive.after")
 
         self._engine(take)
         self.monitors.listed(report)
-        if self._life is life and life.engine.is_started and not was_started:
-            self._engine(partial(life.renew, life.clock(self._now)))
+        self._notice_start()
+
+    def _notice_start(self) -> None:
+        life = self._life
+        if life is not None and life.engine.is_started and life is not self._started:
+            self._started = life
+            self._engine(partial(life.started, life.clock(self._now)))
             self._tell_gap()
 
     def _perhaps_crash(self, point: str) -> None:
@@ -358,7 +378,7 @@ class Kernel:
         life = self._life
         if life is not None and self._is_up:
             stamped = replace(event, received_ts_ns=life.clock(self._now))
-            self._engine(lambda: life.engine.take(stamped))
+            self._engine(partial(life.take, stamped))
 
     def _feed(self, step: int) -> None:
         life = self._life
@@ -370,9 +390,9 @@ class Kernel:
                 return
         price, clock = self._market.prices[step], life.clock(self._now)
         self.monitors.quote_ts_ns = self._now
-        self._engine(partial(life.engine.take, quote(price - _HALF_SPREAD, price + _HALF_SPREAD, clock)))
+        self._engine(partial(life.take, quote(price - _HALF_SPREAD, price + _HALF_SPREAD, clock)))
         if self._life is life:
-            self._engine(partial(life.engine.take, tick(price, clock)))
+            self._engine(partial(life.take, tick(price, clock)))
         self._fed_ts_ns = self._now
 
     def _tell_gap(self) -> None:

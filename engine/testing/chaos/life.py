@@ -14,7 +14,7 @@ from engine.app.live import CLOCK_ERROR_NS_MAX, LiveEngine
 from engine.app.loop import SendFence
 from engine.app.recovery import restore
 from engine.core.execution.bracket_table import ExitStyle
-from engine.core.messages import AccountListed, CancelOrder, Command, SubmitOrder, VenueReport
+from engine.core.messages import AccountListed, CancelOrder, Command, Event, SubmitOrder, VenueReport
 from engine.core.pipeline import Pipeline
 from engine.core.values import SECOND_NS
 from engine.store.accounts import AccountRow, list_accounts
@@ -132,17 +132,32 @@ class Life:
         watched = cast("sqlite.Connection", WatchedConnection(self._connection, chooser, self._sleep))
         self.journal = SqliteJournal(watched, self.account, epoch=self.lease.epoch)
         self._slept_ns = 0
-        self.engine = LiveEngine(
-            pipeline,
-            port,
-            self.journal,
-            epoch=self.lease.epoch,
-            fence=SendFence(clock=self, verify=self.journal.verify_lease),
-            reconcile_ns=reconcile_ns,
-        )
         self._clock_error_ns = clock_error_ns
         # Never decreasing, over lives too: the shell's clock begins where the journal ends.
         self._last_ts_ns = pipeline.now_ts_ns if abs(clock_error_ns) < CLOCK_ERROR_NS_MAX else 0
+        self.engine = self._engine(pipeline, reconcile_ns, SendFence(clock=self, verify=self.journal.verify_lease))
+
+    def _engine(self, pipeline: Pipeline, reconcile_ns: int, fence: SendFence) -> LiveEngine:
+        return LiveEngine(
+            pipeline, self.port, self.journal, epoch=self.lease.epoch, fence=fence, reconcile_ns=reconcile_ns
+        )
+
+    # --- what the kernel does with it -----------------------------------------------------------------------
+
+    def take(self, event: Event) -> None:
+        """Bring an event to the engine."""
+        self.engine.take(event)
+
+    def pulse(self, now_ts_ns: int) -> None:
+        """Let the engine look at its clock, at a moment of the kernel, ns UTC."""
+        self.engine.pass_time(self.clock(now_ts_ns))
+
+    def due_ts_ns(self) -> int | None:
+        """Return when the process goes on by itself, ns UTC by the kernel's time: never, where the kernel does all."""
+        return None
+
+    def wake(self, now_ts_ns: int) -> None:
+        """Let the process do what it has to do by itself at a moment of the kernel, ns UTC."""
 
     def clock(self, now_ts_ns: int) -> int:
         """Return what the process's clock says at a moment of the kernel, ns UTC."""
@@ -165,8 +180,8 @@ class Life:
         finally:
             other.close()
 
-    def renew(self, now_ts_ns: int) -> None:
-        """Note the time of an engine whose clock is proven by its start."""
+    def started(self, now_ts_ns: int) -> None:
+        """Note the time of an engine whose clock is proven by its start, ns UTC by its own clock."""
         renew_lease(self._connection, self.lease, now_ts_ns=now_ts_ns)
 
     def die(self) -> None:

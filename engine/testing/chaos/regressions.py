@@ -34,6 +34,8 @@ class Schedule:
     parameters: dict[str, str] = field(default_factory=dict)
     #: The risk file's text; empty for the engine's defaults.
     risk_text: str = ""
+    #: Which layer drives the engine.
+    layer: int = 1
     #: What it broke when it was found, and how that was said.
     invariant: str = ""
     message: str = ""
@@ -43,7 +45,7 @@ class Schedule:
 
     def trial(self) -> Trial:
         """Return the trial that it belongs to."""
-        return Trial(strategy=self.strategy, parameters=self.parameters, risk_text=self.risk_text)
+        return Trial(strategy=self.strategy, parameters=self.parameters, risk_text=self.risk_text, layer=self.layer)
 
     def lines(self) -> tuple[str, ...]:
         """Return the schedule in words: how long, then a line for each fault."""

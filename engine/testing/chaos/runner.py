@@ -251,6 +251,7 @@ def _schedule(trial: Trial, what: Shrunk | Outcome, seed: int) -> Schedule:
         strategy=trial.strategy,
         parameters=trial.parameters,
         risk_text=trial.risk_text,
+        layer=trial.layer,
         plan=what.plan,
         faults=what.faults,
         invariant=violation.invariant,

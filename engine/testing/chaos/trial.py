@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -15,11 +15,17 @@ from engine.core.execution.bracket_table import ExitStyle
 from engine.core.messages import Bar, OrderFilled, Quote, Signal
 from engine.core.signals import Context, Strategy
 from engine.testing.chaos.faults import FaultKind
+from engine.testing.chaos.life import Life
+from engine.testing.chaos.loop_life import LoopLife
 from engine.testing.chaos.plan import MARKETS, ScenarioPlan, draw_plan
 from engine.testing.chaos.subject import Rules, Subject, chaos_trader, first_minute
 
 #: The kit's own strategy, by the name that stands in its databases.
 OWN_TRADER: Final = "chaos_trader"
+
+
+#: By the number of their layer (reliability.md says which layers there are).
+LAYERS: Final[Mapping[int, type[Life]]] = {1: Life, 2: LoopLife}
 
 
 class StrategyFailed(BaseException):
@@ -42,11 +48,14 @@ class Trial:
     kinds: tuple[FaultKind, ...] | None = None
     #: Whether each scenario lasts a whole session and more.
     is_full: bool = False
+    #: 1: the kernel drives the engine; 2: the runner on asyncio does, on a loop in virtual time.
+    layer: int = 1
 
     def options(self) -> str:
         """Return the options of `ratchet chaos` that make this trial, with its strategy in front."""
         words = [] if self.strategy == OWN_TRADER else [self.strategy]
         words += ["--full"] if self.is_full else []
+        words += [] if self.layer == 1 else ["--layer", str(self.layer)]
         words += [] if self.exit_style is None else ["--exits", self.exit_style.value]
         words += [] if self.kinds is None else ["--faults", ",".join(kind.value for kind in self.kinds)]
         words += ["--risk", self.risk_name] if self.risk_name else []
@@ -57,6 +66,11 @@ class Trial:
     def replay_line(self, seed: int) -> str:
         """Return the command that lives a seed again and tells its story."""
         return " ".join(filter(None, ("ratchet chaos", self.options(), f"--explain {seed}")))
+
+    @property
+    def lives(self) -> type[Life]:
+        """Return what the processes of its scenarios are."""
+        return LAYERS[self.layer]
 
     def subject(self) -> Subject:
         """Return what is tried; raises BadInput for a strategy or a risk file that cannot be taken."""

@@ -23,6 +23,7 @@ class Worker:
     def __init__(self, trial: Trial, folder: Path) -> None:
         """Load the subject; raises BadInput for one that cannot be taken."""
         self._subject = trial.subject()
+        self._lives = trial.lives
         self._plans = Plans(trial, self._subject)
         self._templates = Templates(self._subject, folder)
         #: Where the database of the last scenario is.
@@ -54,6 +55,7 @@ class Worker:
 
     def _run(self, plan: ScenarioPlan, chooser: Chooser, *, tells: bool) -> Outcome:
         try:
-            return Kernel(self._subject, plan, chooser, self._templates.database(plan), tells=tells).run()
+            database = self._templates.database(plan)
+            return Kernel(self._subject, plan, chooser, database, tells=tells, lives=self._lives).run()
         except StrategyFailed as failure:
             raise BadInput(str(failure)) from failure
