@@ -67,6 +67,8 @@ class LiveEngine:
         self._early: list[tuple[Event, Callable[[], None] | None]] = []
         #: False until the first listings are there: nothing is stepped before.
         self.is_started = False
+        # From then on only what the venue says is stepped: time and prices would let strategies decide again.
+        self._is_stopped = False
 
     def take(self, event: Event, *, on_append: Callable[[], None] | None = None) -> None:
         """Step an event, or keep it until the engine has started; market data before that is not kept.
@@ -76,6 +78,8 @@ class LiveEngine:
         """
         if isinstance(event, AccountListed) and event.is_complete:
             self._is_answered = True
+        if self._is_stopped and isinstance(event, MarketEvent):
+            return
         if self.is_started:
             taken = self._as_taken(event) if isinstance(event, AccountListed) else event
             self.loop.process(taken, on_append=on_append)
@@ -93,7 +97,7 @@ class LiveEngine:
             asked_ts_ns, self._is_answered = now_ts_ns, False
             self._venue.query_account(now_ts_ns)
         self._asked_ts_ns = asked_ts_ns
-        if self.is_started:
+        if self.is_started and not self._is_stopped:
             self.loop.process(TimeAdvanced(venue_ts_ns=now_ts_ns, received_ts_ns=now_ts_ns))
 
     # Until whole listings are there nothing else can be done; while they fail, fills may be untold; and where no push
@@ -108,7 +112,8 @@ class LiveEngine:
         return any(order.leg is Leg.ENTRY for order in self._pipeline.execution.open_orders())
 
     def stop(self, reason: str, now_ts_ns: int) -> None:
-        """End in order: working entries are canceled, stops stay, everything is durable."""
+        """End in order: working entries are canceled, stops stay, everything is durable; nothing new is decided."""
+        self._is_stopped = True
         if self.is_started:
             self.loop.process(EngineStopping(venue_ts_ns=now_ts_ns, received_ts_ns=now_ts_ns, reason=reason))
             self.loop.commit()

@@ -84,7 +84,8 @@ class Runner:
         self._jobs = jobs
         self._posted = posted
         self._on_started = on_started
-        self._stop_s = stop_ns / SECOND_NS
+        #: So long a stop waits for the end of working entries, ns.
+        self.stop_ns = stop_ns
         self._stop_reason: str | None = None
         self._stopping = asyncio.Event()
         self._has_taken = asyncio.Event()
@@ -174,7 +175,7 @@ class Runner:
         assert self._stop_reason is not None
         self._engine.stop(self._stop_reason, self._clock.now_ns())
         try:
-            async with asyncio.timeout(self._stop_s):
+            async with asyncio.timeout(self.stop_ns / SECOND_NS):
                 while self._engine.has_working_entries:
                     self._has_taken.clear()
                     await self._has_taken.wait()

@@ -14,6 +14,7 @@ from engine.core.errors import Halt
 from engine.core.execution.bracket_table import ExitStyle
 from engine.core.messages import (
     AccountListed,
+    BarClosed,
     CancelOrder,
     Command,
     EngineStarted,
@@ -186,6 +187,45 @@ def test_listings_are_asked_for_soon_while_an_entry_works_that_may_fill_untold()
     for seconds in range(22, 44):
         engine.engine.pass_time(now + seconds * SECOND_NS)
     assert engine.venue.asked[5:] == [now + 40 * SECOND_NS]
+
+
+def test_after_a_stop_only_the_venue_is_heard() -> None:
+    """A bar that closes meanwhile would let a strategy enter again, and nobody would cancel that."""
+    before = Scenario({0: enter(limit=99.5), 1: enter(limit=99.4)})
+    before.bar(0)
+    entry, now = before.submitted()[0], before.now_ts_ns + SECOND_NS
+    engine = Engine(pipeline=before.pipeline)
+    engine.engine.take(replace(listed(now), orders=(working(entry),)))
+    assert engine.engine.has_working_entries
+    engine.engine.stop("the owner goes home", now + 2 * SECOND_NS)
+    assert [type(each) for each in engine.venue.sent] == [CancelOrder]
+    before.bar(0)
+    bar = before.events[-1]
+    assert isinstance(bar, BarClosed)
+    later = bar.bar.start_ts_ns + 120 * SECOND_NS
+    steps, asked = len(engine.journal.steps), len(engine.venue.asked)
+    engine.engine.take(
+        replace(
+            bar,
+            bar=replace(bar.bar, start_ts_ns=bar.bar.start_ts_ns + 60 * SECOND_NS),
+            venue_ts_ns=later,
+            received_ts_ns=later,
+        )
+    )
+    for seconds in range(120, 130):
+        engine.engine.pass_time(now + seconds * SECOND_NS)
+    assert (len(engine.journal.steps), len(engine.venue.sent)) == (steps, 1)
+    assert len(engine.venue.asked) > asked
+    engine.engine.take(
+        OrderCanceled(
+            venue_ts_ns=later,
+            received_ts_ns=later,
+            client_order_id=entry.client_order_id,
+            filled_quantity=None,
+            reason="on request",
+        )
+    )
+    assert not engine.engine.has_working_entries
 
 
 def test_a_listing_heard_by_a_clock_that_stands_brings_news_and_opens_no_eyes() -> None:
