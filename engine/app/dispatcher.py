@@ -3,7 +3,7 @@
 To the loop it is a venue that never blocks; behind it every request is a task with a time-out. Requests of one order
 leave one after the other, those of different orders beside each other: a stop does not wait for a slow cancel.
 
-An order that could not leave at once, since the process slept or something before it took long, does not leave at all:
+An order that could not leave at once, since the process slept or what it was decided of had waited, does not leave:
 meanwhile the price has moved, the engine may have been told that the order is absent, and another may be on its way.
 """
 
@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from engine.app.loop import SendFence
-from engine.core.errors import Retry
+from engine.core.errors import BadInput, Retry
 from engine.core.execution.bracket_table import ExitStyle
 from engine.core.messages import AccountListed, Command, OutcomeUnknown, QueryOrder, SubmitOrder, VenueReport
 from engine.core.values import SECOND_NS, ClientOrderId
@@ -23,8 +23,8 @@ from engine.ports import Clock, Inbox, LiveVenue
 
 #: After so long a request counts as unanswered, ns.
 REQUEST_NS: Final = 5 * SECOND_NS
-#: An order that has not left so long after it was handed over is not sent, ns; less than absence takes to prove.
-SEND_NS: Final = 6 * SECOND_NS
+#: An order that has not left so long after the moment of its decision is not sent, ns.
+SEND_NS: Final = 2 * SECOND_NS
 #: After so long listings count as failed, ns: the engine asks again then.
 LISTING_NS: Final = 5 * SECOND_NS
 
@@ -39,10 +39,20 @@ class Dispatcher:
         clock: Clock,
         fence: SendFence,
         *,
+        settle_ns: int,
         request_ns: int = REQUEST_NS,
         listing_ns: int = LISTING_NS,
     ) -> None:
-        """Put the parts together; `fence` stands before the bytes of every command, since they may leave late."""
+        """Put the parts together; `fence` stands before the bytes of every command, since they may leave late.
+
+        Raises BadInput where the core would believe an order absent, `settle_ns` after it was decided, while its
+        request may still be on its way.
+        """
+        if SEND_NS + request_ns >= settle_ns:
+            raise BadInput(
+                f"The setting recovery.settle_s is {settle_ns / SECOND_NS:g}: give more than "
+                f"{(SEND_NS + request_ns) / SECOND_NS:g}, since so long a request may be on its way."
+            )
         self.exit_styles: tuple[ExitStyle, ...] = venue.exit_styles
         self._venue = venue
         self._inbox = inbox
@@ -50,22 +60,25 @@ class Dispatcher:
         self._fence = fence
         self._request_s = request_ns / SECOND_NS
         self._listing_s = listing_ns / SECOND_NS
-        # What was handed over when, ns UTC.
+        # What was handed over, and since when it waits, ns UTC.
         self._out: deque[tuple[Command, int]] = deque()
+        self._event_ts_ns: int | None = None
         self._asked_ts_ns: int | None = None
         self._has_work = asyncio.Event()
         # The last request of each order that has not ended.
         self._tails: dict[ClientOrderId, asyncio.Task[None]] = {}
         self._listing: asyncio.Task[None] | None = None
-        self._is_idle = asyncio.Event()
-        self._is_idle.set()
 
     # --- what the loop sees ----------------------------------------------------------------------------------
 
+    def decide_at(self, event_ts_ns: int) -> None:
+        """Hear which moment (ns UTC) the commands that follow were decided of: an event may have waited, too."""
+        self._event_ts_ns = event_ts_ns
+
     def send(self, command: Command) -> None:
         """Hand over a committed command; its outcome comes through the inbox."""
-        self._out.append((command, self._clock.now_ns()))
-        self._is_idle.clear()
+        now_ts_ns = self._clock.now_ns()
+        self._out.append((command, min(now_ts_ns, self._event_ts_ns or now_ts_ns)))
         self._has_work.set()
 
     def query_account(self, asked_ts_ns: int) -> None:
@@ -94,11 +107,16 @@ class Dispatcher:
                     asked_ts_ns, self._asked_ts_ns = self._asked_ts_ns, None
                     self._listing = group.create_task(self._list(asked_ts_ns))
 
-    async def settled(self) -> None:
-        """Wait until no command is on its way."""
-        await self._is_idle.wait()
+    @property
+    def is_idle(self) -> bool:
+        """Return whether no command is on its way; questions do not count."""
+        return not self._out and not self._tails
 
     def _start(self, command: Command, handed_ts_ns: int, group: asyncio.TaskGroup) -> None:
+        if isinstance(command, QueryOrder):
+            # It changes nothing, so that nothing has to wait for it.
+            group.create_task(self._carry(command, handed_ts_ns, None))
+            return
         order_id = command.client_order_id
         task = group.create_task(self._carry(command, handed_ts_ns, self._tails.get(order_id)))
         self._tails[order_id] = task
@@ -107,8 +125,6 @@ class Dispatcher:
     def _ended(self, order_id: ClientOrderId, task: asyncio.Task[None]) -> None:
         if self._tails.get(order_id) is task:
             del self._tails[order_id]
-        if not self._tails and not self._out:
-            self._is_idle.set()
 
     async def _carry(self, command: Command, handed_ts_ns: int, before: asyncio.Task[None] | None) -> None:
         if before is not None:

@@ -21,6 +21,8 @@ from engine.ports import Clock
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
+#: How often the clock is looked at while no job is due, ns.
+_LOOK_NS: Final = 30 * SECOND_NS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +72,8 @@ async def run_jobs(jobs: Sequence[Job], clock: Clock) -> None:
         due_ts_ns, number = agenda[0]
         now_ts_ns = clock.now_ns()
         if due_ts_ns > now_ts_ns:
-            await asyncio.sleep((due_ts_ns - now_ts_ns) / SECOND_NS)
+            # A loop's own clock may stand while the machine is suspended; ours does not.
+            await asyncio.sleep(min(due_ts_ns - now_ts_ns, _LOOK_NS) / SECOND_NS)
             continue
         heappop(agenda)
         jobs[number].act(now_ts_ns)

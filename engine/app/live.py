@@ -69,6 +69,7 @@ class LiveEngine:
         self.is_started = False
         # From then on only what the venue says is stepped: time and prices would let strategies decide again.
         self._is_stopped = False
+        self._stop_reason = ""
 
     def take(self, event: Event, *, on_append: Callable[[], None] | None = None) -> None:
         """Step an event, or keep it until the engine has started; market data before that is not kept.
@@ -106,14 +107,16 @@ class LiveEngine:
         is_blind = not self.is_started or not self._is_answered or self._pipeline.reconciler.is_blind
         return is_blind or self._pipeline.execution.is_exposed(now_ts_ns)
 
-    @property
-    def has_working_entries(self) -> bool:
-        """Return whether an entry may still fill: after a stop in order its cancel is waited for."""
-        return any(order.leg is Leg.ENTRY for order in self._pipeline.execution.open_orders())
+    def has_work(self, now_ts_ns: int) -> bool:
+        """Return whether an entry may still fill, or something held has no stop yet: a stop in order waits for both."""
+        execution = self._pipeline.execution
+        works = any(order.leg is Leg.ENTRY for order in execution.open_orders())
+        return works or execution.is_exposed(now_ts_ns)
 
     def stop(self, reason: str, now_ts_ns: int) -> None:
         """End in order: working entries are canceled, stops stay, everything is durable; nothing new is decided."""
         self._is_stopped = True
+        self._stop_reason = reason
         if self.is_started:
             self.loop.process(EngineStopping(venue_ts_ns=now_ts_ns, received_ts_ns=now_ts_ns, reason=reason))
             self.loop.commit()
@@ -137,6 +140,9 @@ class LiveEngine:
         for event, on_append in early:
             self.loop.process(event, on_append=on_append)
         self.loop.process(self._as_taken(listed))
+        if self._is_stopped:
+            # It was stopped before it could start: what an engine before it has left working is canceled all the same.
+            self.stop(self._stop_reason, now_ts_ns)
 
     # What was asked for while the clock stood still may be far older than it seems. It brings news, and
     # protects; but like a part of the listings it proves no absence and opens no eyes.

@@ -11,7 +11,7 @@ import asyncio
 import signal
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from engine.app.dispatcher import Dispatcher
@@ -19,7 +19,7 @@ from engine.app.inbox import BoundedInbox
 from engine.app.jobs import Job, run_jobs
 from engine.app.live import LiveEngine
 from engine.app.operators import Posted
-from engine.core.messages import Event, TimeAdvanced
+from engine.core.messages import Event, MarketEvent, TimeAdvanced
 from engine.core.values import SECOND_NS
 from engine.ports import Clock, LiveFeed, LiveVenue
 
@@ -147,15 +147,24 @@ class Runner:
 
     def _take(self, event: Event) -> None:
         self._has_taken.set()
+        now_ts_ns = self._clock.now_ns()
         if isinstance(event, TimeAdvanced):
-            self._pass_time(event.received_ts_ns)
-        else:
+            self._pass_time(now_ts_ns)
+        elif isinstance(event, MarketEvent):
+            # A price that has waited is as old as it says, and no order that is decided of it leaves late.
+            self._dispatcher.decide_at(event.received_ts_ns)
             self._engine.take(event)
+        else:
+            # What the venue says is heard now, however long the process slept.
+            self._dispatcher.decide_at(now_ts_ns)
+            is_late = now_ts_ns - event.received_ts_ns > PULSE_NS
+            self._engine.take(replace(event, received_ts_ns=now_ts_ns) if is_late else event)
         if not self._was_started and self._engine.is_started:
             self._was_started = True
             self._on_started(self._clock.now_ns())
 
     def _pass_time(self, now_ts_ns: int) -> None:
+        self._dispatcher.decide_at(now_ts_ns)
         for event, on_append in self._posted(now_ts_ns):
             self._engine.take(event, on_append=on_append)
         self._engine.pass_time(now_ts_ns)
@@ -176,10 +185,12 @@ class Runner:
         self._engine.stop(self._stop_reason, self._clock.now_ns())
         try:
             async with asyncio.timeout(self.stop_ns / SECOND_NS):
-                while self._engine.has_working_entries:
+                # Every pulse is a look.
+                while (
+                    self._engine.has_work(self._clock.now_ns()) or self._inbox.waiting or not self._dispatcher.is_idle
+                ):
                     self._has_taken.clear()
                     await self._has_taken.wait()
-                await self._dispatcher.settled()
         except TimeoutError:
             # Whatever is still on its way is UNKNOWN to the next engine, which asks.
             pass

@@ -6,6 +6,7 @@ It runs on whatever loop of asyncio there is, in real time or in virtual time, b
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import groupby
@@ -19,7 +20,7 @@ from engine.testing.reference_venue import Delivery, ReferenceVenue, Told
 
 
 class ReferenceLink:
-    """Be a `LiveVenue`: one request of an order and one question for listings at a time."""
+    """Be a `LiveVenue`. An answer goes to the oldest request of its order that still waits."""
 
     def __init__(
         self, venue: ReferenceVenue, clock: Clock, *, fate: Callable[[Command | None], Fate] = lambda _: HONEST
@@ -29,7 +30,7 @@ class ReferenceLink:
         self._venue = venue
         self._clock = clock
         self._fate = fate
-        self._waiting: dict[str, asyncio.Future[list[Told]]] = {}
+        self._waiting: defaultdict[str, deque[asyncio.Future[list[Told]]]] = defaultdict(deque)
         self._has_work = asyncio.Event()
 
     async def request(self, command: Command) -> Sequence[VenueReport]:
@@ -63,16 +64,18 @@ class ReferenceLink:
         pushed = []
         for key, group in groupby(self._venue.advance(now_ts_ns), key=_key):
             deliveries = list(group)
-            future = self._waiting.pop(key, None) if deliveries[0].channel == "reply" else None
-            if future is None or future.done():
-                pushed += deliveries
+            waiting = self._waiting[key] if deliveries[0].channel == "reply" else deque()
+            while waiting and waiting[0].done():
+                waiting.popleft()
+            if waiting:
+                waiting.popleft().set_result([replace(each.report, received_ts_ns=now_ts_ns) for each in deliveries])
             else:
-                future.set_result([replace(each.report, received_ts_ns=now_ts_ns) for each in deliveries])
+                pushed += deliveries
         return pushed
 
     async def _answer(self, key: str) -> list[Told]:
         future: asyncio.Future[list[Told]] = asyncio.get_running_loop().create_future()
-        self._waiting[key] = future
+        self._waiting[key].append(future)
         self._has_work.set()
         return await future
 

@@ -12,7 +12,7 @@ from engine.app.dispatcher import SEND_NS, Dispatcher
 from engine.app.inbox import BoundedInbox
 from engine.app.loop import SendFence
 from engine.app.runner import first_of
-from engine.core.errors import Halt, Retry
+from engine.core.errors import BadInput, Halt, Retry
 from engine.core.execution.bracket_table import ExitStyle
 from engine.core.messages import (
     AccountListed,
@@ -62,7 +62,8 @@ class Desk:
         self.listing_s = 0.5
         self.fails: Exception | None = None
         self.lost = False
-        self.dispatcher = Dispatcher(self, self.inbox, self.loop, SendFence(clock=self.loop, verify=self.verify))
+        fence = SendFence(clock=self.loop, verify=self.verify)
+        self.dispatcher = Dispatcher(self, self.inbox, self.loop, fence, settle_ns=10 * SECOND_NS)
         self.task = self.loop.create_task(self.dispatcher.run())
         self.loop.pass_to(OPEN_TS_NS)
 
@@ -158,16 +159,33 @@ def test_an_order_that_could_not_leave_in_time_does_not_leave(desk: Desk) -> Non
     told = desk.wait(5)
     assert [name for _, name in desk.arrived] == ["CancelOrder order-2"]
     assert [each.reason for each in told if isinstance(each, OutcomeUnknown)] == [
-        "it waited 7 s to leave and was not sent"
+        "it waited 3 s to leave and was not sent"
     ]
 
 
-def test_an_order_that_waited_for_its_own_last_request_leaves(desk: Desk) -> None:
+def test_an_order_decided_of_what_had_waited_does_not_leave(desk: Desk) -> None:
+    """A price that stood in the inbox through a suspension is as old as it says, and so is what is decided of it."""
+    desk.dispatcher.decide_at(desk.loop.now_ns() - SEND_NS - SECOND_NS)
+    desk.dispatcher.send(submit(1))
+    (told,) = desk.wait(1)
+    assert isinstance(told, OutcomeUnknown)
+    desk.dispatcher.decide_at(desk.loop.now_ns())
+    desk.dispatcher.send(submit(2))
+    desk.wait(1)
+    assert [name for _, name in desk.arrived] == ["SubmitOrder order-2"]
+
+
+def test_no_order_waits_for_a_question_about_it(desk: Desk) -> None:
     desk.takes_s["QueryOrder order-1"] = 4.9
     desk.dispatcher.send(ask(1))
     desk.dispatcher.send(submit(1))
-    desk.wait(6)
-    assert [name for _, name in desk.arrived] == ["QueryOrder order-1", "SubmitOrder order-1"]
+    assert [type(each) for each in desk.wait(1)] == [OrderAcknowledged]
+    assert [second for second, _ in desk.arrived] == [0, 0]
+
+
+def test_an_absence_may_not_be_believed_while_the_order_is_on_its_way(desk: Desk) -> None:
+    with pytest.raises(BadInput, match=r"recovery\.settle_s is 7: give more than 7"):
+        Dispatcher(desk, desk.inbox, desk.loop, SendFence(clock=desk.loop, verify=desk.verify), settle_ns=7 * SECOND_NS)
 
 
 def test_nothing_leaves_for_an_account_that_another_engine_has(desk: Desk) -> None:
@@ -201,17 +219,14 @@ def test_listings_that_do_not_come_make_room_for_the_next_question(desk: Desk) -
     assert [type(each) for each in desk.wait(1)] == [AccountListed]
 
 
-def test_it_is_settled_when_every_command_has_its_answer(desk: Desk) -> None:
-    settled = desk.loop.create_task(desk.dispatcher.settled())
-    desk.wait(0.01)
-    assert settled.done()
+def test_it_is_idle_when_every_command_has_its_answer(desk: Desk) -> None:
+    idle = [desk.dispatcher.is_idle]
     desk.dispatcher.send(submit(1))
     desk.dispatcher.send(cancel(1))
-    settled = desk.loop.create_task(desk.dispatcher.settled())
-    desk.wait(0.15)
-    assert not settled.done()
-    desk.wait(0.1)
-    assert settled.done()
+    for seconds in (0.0, 0.15, 0.1):
+        desk.wait(seconds)
+        idle.append(desk.dispatcher.is_idle)
+    assert idle == [True, False, False, True]
 
 
 def test_the_loop_sees_a_venue_that_never_has_reports(desk: Desk) -> None:

@@ -196,7 +196,7 @@ def test_after_a_stop_only_the_venue_is_heard() -> None:
     entry, now = before.submitted()[0], before.now_ts_ns + SECOND_NS
     engine = Engine(pipeline=before.pipeline)
     engine.engine.take(replace(listed(now), orders=(working(entry),)))
-    assert engine.engine.has_working_entries
+    assert engine.engine.has_work(now)
     engine.engine.stop("the owner goes home", now + 2 * SECOND_NS)
     assert [type(each) for each in engine.venue.sent] == [CancelOrder]
     before.bar(0)
@@ -225,7 +225,7 @@ def test_after_a_stop_only_the_venue_is_heard() -> None:
             reason="on request",
         )
     )
-    assert not engine.engine.has_working_entries
+    assert not engine.engine.has_work(later)
 
 
 def test_a_listing_heard_by_a_clock_that_stands_brings_news_and_opens_no_eyes() -> None:

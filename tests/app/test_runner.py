@@ -31,7 +31,7 @@ from engine.core.messages import Command, Kill, SubmitOrder, TimeAdvanced
 from engine.core.values import SECOND_NS, Instrument, InstrumentId, Leg, Sessions
 from engine.ports import Clock, Inbox
 from engine.store.accounts import list_accounts, post_request
-from engine.store.connection import open_writer
+from engine.store.connection import open_writer, sqlite
 from engine.store.lease import take_lease
 from engine.store.writer import SqliteJournal
 from engine.testing.chaos.market import INSTRUMENT, OPENS_TS_NS, SESSIONS, STEP_NS
@@ -73,13 +73,34 @@ class Tape:
             inbox.put(tick(price, now_ts_ns))
 
 
+def venue_of(seed: int, temper: VenueTemper) -> ReferenceVenue:
+    return ReferenceVenue(
+        temper,
+        seed=seed,
+        instruments={KEY: INSTRUMENT},
+        sessions={KEY: SESSIONS},
+        exit_style=ExitStyle.BOTH_LEGS,
+        opening_cash=CASH,
+    )
+
+
 class World:
     """An account at the reference venue, and a runner that trades it."""
 
-    def __init__(self, folder: Path, clock: Clock, *, seed: int = 1, temper: VenueTemper | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        clock: Clock,
+        *,
+        seed: int = 1,
+        temper: VenueTemper | None = None,
+        after: World | None = None,
+    ) -> None:
         plan = draw_plan(seed, first_minute=0, kinds=frozenset(), exit_style=ExitStyle.BOTH_LEGS)
         subject = chaos_trader()
-        self.connection = open_writer(Templates(subject, folder).database(plan))
+        self.connection: sqlite.Connection = (
+            after.connection if after else open_writer(Templates(subject, folder).database(plan))
+        )
         account = list_accounts(self.connection)[0]
         self.account_id = account.account_id
         self.pipeline = subject.pipeline(plan)
@@ -89,21 +110,14 @@ class World:
             self.connection, account.account_id, owner="test", now_ts_ns=now_ts_ns, is_clock_proven=False
         )
         self.journal = SqliteJournal(self.connection, account, epoch=lease.epoch)
-        self.venue = ReferenceVenue(
-            temper or VenueTemper(),
-            seed=seed,
-            instruments={KEY: INSTRUMENT},
-            sessions={KEY: SESSIONS},
-            exit_style=ExitStyle.BOTH_LEGS,
-            opening_cash=CASH,
-        )
+        self.venue: ReferenceVenue = after.venue if after else venue_of(seed, temper or VenueTemper())
         #: What befalls requests.
         self.fate: Fate = HONEST
         self.requests: list[Command] = []
         link = ReferenceLink(self.venue, clock, fate=self._befall)
         self.inbox = BoundedInbox()
         fence = SendFence(clock=clock, verify=self.journal.verify_lease)
-        dispatcher = Dispatcher(link, self.inbox, clock, fence)
+        dispatcher = Dispatcher(link, self.inbox, clock, fence, settle_ns=10 * SECOND_NS)
         self.engine = LiveEngine(
             self.pipeline, dispatcher, self.journal, epoch=lease.epoch, fence=fence, reconcile_ns=20 * SECOND_NS
         )
@@ -150,9 +164,17 @@ class World:
 class VirtualWorld(World):
     """A world in virtual time, whose runner has begun a minute before the open."""
 
-    def __init__(self, folder: Path, *, seed: int = 1, temper: VenueTemper | None = None) -> None:
-        self.loop: VirtualLoop = virtual_loop(Random(seed), ts_ns=START_TS_NS, delayed=0.02)
-        super().__init__(folder, self.loop, seed=seed, temper=temper)
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        seed: int = 1,
+        temper: VenueTemper | None = None,
+        after: VirtualWorld | None = None,
+    ) -> None:
+        begins_ts_ns = after.loop.now_ns() if after else START_TS_NS
+        self.loop: VirtualLoop = virtual_loop(Random(seed), ts_ns=begins_ts_ns, delayed=0.02)
+        super().__init__(folder, self.loop, seed=seed, temper=temper, after=after)
         self.task = self.loop.create_task(self.runner.run())
 
     def until(self, minutes: float) -> None:
@@ -240,6 +262,51 @@ def test_a_stop_before_the_first_listings_ends_at_once(world: VirtualWorld) -> N
     world.loop.pass_to(START_TS_NS + SECOND_NS)
     assert world.task.result() is None
     assert "EngineStopping" not in world.kinds()
+
+
+def test_a_stop_waits_until_what_has_filled_has_its_stop(world: VirtualWorld) -> None:
+    """I-13: the request of the stop is lost; the listings that prove it are waited for, and it is sent again."""
+    executed = len(world.venue.executions)
+    while len(world.venue.executions) == executed:
+        world.loop.pass_to(world.loop.now_ns() + SECOND_NS // 10)
+    assert world.venue.position(KEY) > 0
+    world.fate = Fate(request_lost=True)
+    world.runner.stop("the owner goes home")
+    world.loop.pass_to(world.loop.now_ns() + 3 * SECOND_NS)
+    assert world.venue.protected(KEY) == 0
+    world.fate = HONEST
+    world.loop.pass_to(world.loop.now_ns() + 30 * SECOND_NS, until=world.task.done)
+    assert world.task.result() is None
+    assert world.venue.protected(KEY) == world.venue.position(KEY) > 0
+
+
+def test_a_stop_before_the_first_listings_cancels_what_an_engine_before_has_left(
+    world: VirtualWorld, tmp_path: Path
+) -> None:
+    world.until_working(Leg.ENTRY)
+    world.venue.engine_died(world.loop.now_ns())
+    again = VirtualWorld(tmp_path, seed=14, after=world)
+    again.runner.stop("changed his mind")
+    again.loop.pass_to(again.loop.now_ns() + 30 * SECOND_NS, until=again.task.done)
+    assert again.task.result() is None
+    assert again.working(Leg.ENTRY) == 0
+    assert not any(order.is_open and order.command.side == "buy" for order in again.venue.orders.values())
+    assert "EngineStopping" in again.kinds()
+    again.loop.shut_down()
+
+
+def test_prices_that_waited_through_a_suspension_send_nothing(world: VirtualWorld) -> None:
+    world.until(1)
+    ts_ns = world.loop.now_ns()
+    # The last moments before the machine is suspended: they are read, and not yet taken.
+    for number in range(1, 4):
+        world.inbox.put(tick(100.0, ts_ns + number))
+    world.inbox.put(TimeAdvanced(venue_ts_ns=ts_ns + 5, received_ts_ns=ts_ns + 5))
+    world.loop.ts_ns += 1_800 * SECOND_NS
+    before = len(world.requests)
+    world.loop.pass_to(world.loop.now_ns())
+    late = [each for each in world.requests[before:] if isinstance(each, SubmitOrder) and each.side == "buy"]
+    assert all(world.loop.now_ns() - each.decided_ts_ns < 2 * SECOND_NS for each in late)
 
 
 def test_what_ends_one_task_ends_the_run_with_its_own_error(world: VirtualWorld) -> None:

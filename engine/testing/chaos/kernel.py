@@ -209,6 +209,7 @@ class Kernel:
                 clock_error_ns=jump_ns,
                 now_ts_ns=self._now + jump_ns,
                 reconcile_ns=self._subject.rules.reconcile_ns,
+                seed=self._plan.seed,
             )
         except BadInput as refusal:
             self._tell(f"life {self._lives} refuses to start: {refusal}")

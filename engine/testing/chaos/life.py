@@ -116,12 +116,15 @@ class Life:
         clock_error_ns: int,
         now_ts_ns: int,
         reconcile_ns: int,
+        seed: int = 0,
     ) -> None:
         """Open the database, replay its journal and take the lease; nothing is stepped yet.
 
         Raises Halt where the journal does not come out as it was written.
         """
         self.port = port
+        #: Of whatever is left to chance within the process.
+        self.seed = seed
         self._connection: sqlite.Connection = open_writer(database)
         self.account: AccountRow = list_accounts(self._connection)[0]
         restore(pipeline, self._connection, self.account)

@@ -7,6 +7,7 @@ dispatcher, the engine looks at its clock by its own pulse, and who runs first i
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any, Final
@@ -16,6 +17,7 @@ from engine.app.inbox import BoundedInbox
 from engine.app.live import LiveEngine
 from engine.app.loop import SendFence
 from engine.app.runner import Runner
+from engine.core.execution.settings import Deadlines
 from engine.core.messages import AccountListed, Command, Event, VenueReport
 from engine.core.pipeline import Pipeline
 from engine.ports import Inbox
@@ -25,6 +27,7 @@ from engine.testing.virtual_loop import virtual_loop
 
 #: How often a call is put off, as on a machine that has other work.
 _DELAYED: Final = 0.1
+_SETTLE_NS: Final = Deadlines().settle_ns
 
 
 class LoopLife(Life):
@@ -32,12 +35,12 @@ class LoopLife(Life):
 
     def _engine(self, pipeline: Pipeline, reconcile_ns: int, fence: SendFence) -> LiveEngine:
         now_ts_ns, epoch = self.port.now_ts_ns, self.lease.epoch
-        self.loop = virtual_loop(Random(f"loop:{epoch}:{now_ts_ns}"), ts_ns=now_ts_ns, delayed=_DELAYED)
+        self.loop = virtual_loop(Random(f"loop:{self.seed}:{epoch}:{now_ts_ns}"), ts_ns=now_ts_ns, delayed=_DELAYED)
         self._mortal = _Mortal()
         self.inbox = BoundedInbox()
         venue = self._venue = _PortVenue(self.port, self._mortal)
         clock = _LoopClock(self)
-        dispatcher = Dispatcher(venue, self.inbox, clock, fence)
+        dispatcher = Dispatcher(venue, self.inbox, clock, fence, settle_ns=_SETTLE_NS)
         engine = LiveEngine(pipeline, dispatcher, self.journal, epoch=epoch, fence=fence, reconcile_ns=reconcile_ns)
         self._mortal.guard(engine)
         self.runner = Runner(engine, dispatcher, venue, self.inbox, clock, on_started=super().started)
@@ -110,14 +113,14 @@ class _LoopClock:
 
 
 class _PortVenue:
-    # The port behind requests and answers. What the kernel hands over answers the request that waits for it: one of an
-    # order at a time, and one for listings. What nobody waits for any more is as a push.
+    # The port behind requests and answers. What the kernel hands over answers the oldest request of its order that
+    # still waits, or the question for listings. What nobody waits for any more is as a push.
     exit_styles = VenuePort.exit_styles
 
     def __init__(self, port: VenuePort, mortal: _Mortal) -> None:
         self._port = port
         self._mortal = mortal
-        self._waiting: dict[str, asyncio.Future[Any]] = {}
+        self._waiting: defaultdict[str, deque[asyncio.Future[Any]]] = defaultdict(deque)
 
     async def request(self, command: Command) -> Sequence[VenueReport]:
         self._mortal.call(self._port.send, command)
@@ -132,14 +135,17 @@ class _PortVenue:
         """Nothing: the kernel puts what comes into the inbox."""
 
     async def _answer(self, key: str) -> Any:  # noqa: ANN401 - of whatever kind was asked for
-        future = self._waiting[key] = asyncio.get_running_loop().create_future()
+        future = asyncio.get_running_loop().create_future()
+        self._waiting[key].append(future)
         return await future
 
     def answer(self, event: Event) -> bool:
         if not isinstance(event, VenueReport | AccountListed):
             return False
-        future = self._waiting.pop("" if isinstance(event, AccountListed) else event.client_order_id, None)
-        if future is None or future.done():
-            return False
-        future.set_result(event)
-        return True
+        waiting = self._waiting["" if isinstance(event, AccountListed) else event.client_order_id]
+        while waiting:
+            future = waiting.popleft()
+            if not future.done():
+                future.set_result(event)
+                return True
+        return False

@@ -89,12 +89,15 @@ def _known_orders_only(reader: sqlite.Connection) -> Iterator[Finding]:
         yield "I-2", f"{kind} {identity} is about an order that nobody decided"
 
 
-# I-12: the gate is the second guard of exits. Where it has to refuse one, the first did not count right. Once the books
-# have taken a difference over, an order whose end nobody tells may have sold already what it still counts for.
+# I-12: the gate is the second guard of exits. Where it has to refuse one, the first did not count right. But where the
+# books have taken a difference over while the end of an exit was untold, that exit may have sold it, and counts still.
 def _exits_refused(reader: sqlite.Connection) -> Iterator[Finding]:
     rows = reader.execute(
-        "SELECT leg, quantity, reason FROM decisions WHERE leg <> 'entry' AND NOT approved "
-        "AND step_id < (SELECT coalesce(min(step_id), 9e18) FROM position_adjustments WHERE kind = 'adoption')"
+        "SELECT leg, quantity, reason FROM decisions AS decision WHERE leg <> 'entry' AND NOT approved AND NOT EXISTS "
+        "(SELECT 1 FROM position_adjustments AS taken JOIN orders ON orders.step_id < taken.step_id "
+        "WHERE taken.kind = 'adoption' AND taken.step_id <= decision.step_id AND orders.leg <> 'entry' AND NOT EXISTS "
+        "(SELECT 1 FROM order_events AS event WHERE event.order_id = orders.id AND event.step_id < taken.step_id "
+        "AND event.to_state IN ('FILLED', 'CANCELED', 'REJECTED', 'EXPIRED')))"
     )
     for leg, quantity, reason in rows:
         yield "I-12", f"the gate had to refuse the {leg} of {quantity}: {reason}"
