@@ -258,19 +258,6 @@ def test_what_somebody_sold_leaves_the_bracket_and_its_exits(holder: Account) ->
     assert "40 SPY less than our orders left" in holder.halts()[0]
 
 
-def test_an_order_that_may_have_been_listed_is_never_proven_absent(account: Account) -> None:
-    """I-2: a venue that echoes no ids leaves it out of later listings; sent again, it would be there twice."""
-    account.unknown(account.entry)
-    account.venue_lists()
-    account.pass_seconds(SETTLE_S // 2)
-    account.venue_lists(listed(account.entry, client_order_id=None))
-    for _ in range(4):
-        account.pass_seconds(SETTLE_S)
-        account.venue_lists()
-    assert len(account.submitted()) == 1
-    assert account.states(account.entry)[-1] == "UNKNOWN"
-
-
 def test_a_position_that_listings_show_before_one_fill_and_after_the_next_is_nobody_elses(account: Account) -> None:
     """Positions lag: the same difference, seen of two moments, is none that lasts."""
     entry, held = account.entry, str(account.entry.quantity)

@@ -88,8 +88,9 @@ class WorkingOrder:
     absent_since_ts_ns: int | None = None
     #: True once the venue has shown that it took it: from then on it is never sent again.
     was_accepted: bool = False
-    #: True once an order of its very terms, without our id, was listed: it may be this one, and absence proves nothing.
-    may_be_there: bool = False
+    #: The venue's ids of listed orders of its very terms without our id: while one is nobody's, it may be this order,
+    #: and absence proves nothing.
+    candidates: set[str] = field(default_factory=set)
     #: When it ended, by the engine's time, ns UTC; 0 while it has not.
     ended_ts_ns: int = 0
     #: Executions that count, and when the engine heard of each, ns UTC.

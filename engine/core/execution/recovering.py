@@ -85,12 +85,15 @@ class OrderRecovery:
             if order.state in UNANSWERED_STATES:
                 self._orders.await_answer(order, draft.ts_ns + self._deadlines.settle_ns)
             return Absence.PROVES_NOTHING
-        if order.was_accepted or (order.may_be_there and not is_certain):
+        if order.was_accepted or (self._may_be_there(order) and not is_certain):
             if order.state not in UNANSWERED_STATES:
                 self._move(order, OrderTrigger.PROVEN_ABSENT, "a complete listing does not hold it any more", draft)
                 self._orders.await_answer(order, draft.ts_ns + self._deadlines.settle_ns)
             return Absence.PROVES_NOTHING
         return Absence.MAY_BE_SENT_AGAIN if self._is_wanted(order, draft.ts_ns) else Absence.NOT_WANTED
+
+    def _may_be_there(self, order: WorkingOrder) -> bool:
+        return any(self._orders.by_venue_id(each) is None for each in order.candidates)
 
     def _has_settled(self, order: WorkingOrder, asked_ts_ns: int) -> bool:
         since = order.absent_since_ts_ns

@@ -272,8 +272,8 @@ class Reconciler:
         perhaps = [order for order in self._execution.open_orders() if _might_be(order, each)]
         numbers = {order.order_id for order in perhaps}
         for order in perhaps:
-            draft.is_kept |= not order.may_be_there
-            order.may_be_there = True
+            draft.is_kept |= each.venue_order_id not in order.candidates
+            order.candidates.add(each.venue_order_id)
         known = self._external.get(each.venue_order_id)
         # The answer that names it may still be on its way.
         is_early = any(order.sent_ts_ns + self._settle_ns > asked_ts_ns for order in perhaps)

@@ -167,7 +167,7 @@ LIVES: Final[tuple[ScriptedLife, ...]] = (
         legs=_both("entry", "target", "target"),
         minutes=8,
         temper=VenueTemper(partial_fills=1.0, parts_max=40),
-        seed=12,
+        seed=10,
     ),
     ScriptedLife(
         name="exit_signal",
