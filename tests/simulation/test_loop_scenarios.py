@@ -10,7 +10,7 @@ from engine.testing.chaos.runner import run_trial
 from engine.testing.chaos.trial import Trial
 from engine.testing.chaos.worker import Worker
 
-_CHUNK = 30
+_CHUNK = 36
 TRIAL = Trial(layer=2)
 
 
@@ -29,7 +29,7 @@ class TestSeeds0:
         _live(chunk)
 
 
-class TestSeeds60:
+class TestSeeds72:
     @pytest.mark.parametrize("chunk", [2, 3])
     def test_nothing_breaks(self, chunk: int) -> None:
         _live(chunk)
