@@ -67,9 +67,8 @@ class LiveEngine:
         self._early: list[tuple[Event, Callable[[], None] | None]] = []
         #: False until the first listings are there: nothing is stepped before.
         self.is_started = False
-        # From then on only what the venue says is stepped: time and prices would let strategies decide again.
-        self._is_stopped = False
-        self._stop_reason = ""
+        # Once told to stop, only what the venue says is stepped: time and prices would let strategies decide again.
+        self._stop_reason: str | None = None
 
     def take(self, event: Event, *, on_append: Callable[[], None] | None = None) -> None:
         """Step an event, or keep it until the engine has started; market data before that is not kept.
@@ -79,7 +78,7 @@ class LiveEngine:
         """
         if isinstance(event, AccountListed) and event.is_complete:
             self._is_answered = True
-        if self._is_stopped and isinstance(event, MarketEvent):
+        if self._stop_reason is not None and isinstance(event, MarketEvent):
             return
         if self.is_started:
             taken = self._as_taken(event) if isinstance(event, AccountListed) else event
@@ -98,7 +97,7 @@ class LiveEngine:
             asked_ts_ns, self._is_answered = now_ts_ns, False
             self._venue.query_account(now_ts_ns)
         self._asked_ts_ns = asked_ts_ns
-        if self.is_started and not self._is_stopped:
+        if self.is_started and self._stop_reason is None:
             self.loop.process(TimeAdvanced(venue_ts_ns=now_ts_ns, received_ts_ns=now_ts_ns))
 
     # Until whole listings are there nothing else can be done; while they fail, fills may be untold; and where no push
@@ -115,7 +114,6 @@ class LiveEngine:
 
     def stop(self, reason: str, now_ts_ns: int) -> None:
         """End in order: working entries are canceled, stops stay, everything is durable; nothing new is decided."""
-        self._is_stopped = True
         self._stop_reason = reason
         if self.is_started:
             self.loop.process(EngineStopping(venue_ts_ns=now_ts_ns, received_ts_ns=now_ts_ns, reason=reason))
@@ -140,7 +138,7 @@ class LiveEngine:
         for event, on_append in early:
             self.loop.process(event, on_append=on_append)
         self.loop.process(self._as_taken(listed))
-        if self._is_stopped:
+        if self._stop_reason is not None:
             # It was stopped before it could start: what an engine before it has left working is canceled all the same.
             self.stop(self._stop_reason, now_ts_ns)
 

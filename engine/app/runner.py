@@ -84,9 +84,8 @@ class Runner:
         self._jobs = jobs
         self._posted = posted
         self._on_started = on_started
-        #: So long a stop waits for the end of working entries, ns.
-        self.stop_ns = stop_ns
-        self._stop_reason: str | None = None
+        self._stop_s = stop_ns / SECOND_NS
+        self._stop_reason = ""
         self._stopping = asyncio.Event()
         self._has_taken = asyncio.Event()
         self._was_started = False
@@ -95,14 +94,14 @@ class Runner:
 
     def stop(self, reason: str) -> None:
         """End in order, soon: working entries are canceled, stops stay."""
-        if self._stop_reason is None:
+        if not self.is_stopping:
             self._stop_reason = reason
             self._stopping.set()
 
     @property
     def is_stopping(self) -> bool:
         """Return whether somebody asked to stop."""
-        return self._stop_reason is not None
+        return self._stopping.is_set()
 
     async def run(self) -> None:
         """Work until `stop`; raises what ended a task by itself, such as Halt."""
@@ -181,10 +180,9 @@ class Runner:
     # --- the end ---------------------------------------------------------------------------------------------
 
     async def _finish(self) -> None:
-        assert self._stop_reason is not None
         self._engine.stop(self._stop_reason, self._clock.now_ns())
         try:
-            async with asyncio.timeout(self.stop_ns / SECOND_NS):
+            async with asyncio.timeout(self._stop_s):
                 # Every pulse is a look.
                 while (
                     self._engine.has_work(self._clock.now_ns()) or self._inbox.waiting or not self._dispatcher.is_idle

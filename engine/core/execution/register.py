@@ -225,20 +225,21 @@ class OrderRegister:
             if trigger is OrderTrigger.OUTCOME_UNKNOWN and was_known:
                 # Nobody will answer any more: it is asked about at once, and from then on less and less often.
                 wait_ns = min(wait_ns, SECOND_NS)
-            until_ts_ns = draft.ts_ns + wait_ns
-            self._await(order, min(order.deadline_ts_ns or until_ts_ns, until_ts_ns))
+            self._await_at_most(order, draft.ts_ns + wait_ns)
         elif order.ending is not None:
             return
         elif order.cancel_requested:
             if trigger in _IT_WORKS and self._waits.is_open(order.instrument_id, draft.ts_ns):
                 # The venue speaks, and knows nothing of the cancel: it was lost, and asking again floods nobody.
-                until_ts_ns = draft.ts_ns + self._deadlines.acknowledge_ns
-                self._await(order, min(order.deadline_ts_ns or until_ts_ns, until_ts_ns))
+                self._await_at_most(order, draft.ts_ns + self._deadlines.acknowledge_ns)
         elif not order.is_leftover:
             order.unanswered = 0
             self._await(order, order.works_until_ts_ns)
             if _is_past_its_time(order, draft.ts_ns):
                 self.request_cancel(order, draft)
+
+    def _await_at_most(self, order: WorkingOrder, until_ts_ns: int) -> None:
+        self._await(order, min(order.deadline_ts_ns or until_ts_ns, until_ts_ns))
 
     def _await(self, order: WorkingOrder, deadline_ts_ns: int | None) -> None:
         order.deadline_ts_ns = deadline_ts_ns
